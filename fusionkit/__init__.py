@@ -1,0 +1,97 @@
+"""Any number of pretrained backbones and one fusion head as a single ``torch.nn.Module``.
+
+These names are the promise; everything else may move. Each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fusionkit.backbone.channels import adapt_input_channels as adapt_input_channels
+    from fusionkit.backbone.contract import Backbone as Backbone
+    from fusionkit.backbone.depth import Level as Level
+    from fusionkit.backbone.depth import Stage as Stage
+    from fusionkit.catalog import Catalog as Catalog
+    from fusionkit.checkpoint.load import load as load
+    from fusionkit.checkpoint.save import save as save
+    from fusionkit.compose import compose as compose
+    from fusionkit.errors import AssemblyError as AssemblyError
+    from fusionkit.errors import CheckpointError as CheckpointError
+    from fusionkit.errors import ConfigError as ConfigError
+    from fusionkit.errors import DataError as DataError
+    from fusionkit.errors import FusionKitError as FusionKitError
+    from fusionkit.errors import OptionError as OptionError
+    from fusionkit.errors import PluginError as PluginError
+    from fusionkit.errors import PolicyError as PolicyError
+    from fusionkit.errors import did_you_mean as did_you_mean
+    from fusionkit.features import Features as Features
+    from fusionkit.features import Reads as Reads
+    from fusionkit.head import FusionHead as FusionHead
+    from fusionkit.head import HeadInput as HeadInput
+    from fusionkit.hookspecs import hookimpl as hookimpl
+    from fusionkit.model.fused import FusedModel as FusedModel
+    from fusionkit.policy import presets as presets
+    from fusionkit.policy.freeze import Freeze as Freeze
+    from fusionkit.policy.lr import LR as LR
+    from fusionkit.policy.presets import suggest as suggest
+    from fusionkit.preprocessing import Preprocessing as Preprocessing
+    from fusionkit.recipe.form import read_recipe as read_recipe
+    from fusionkit.recipe.values import Branch as Branch
+    from fusionkit.recipe.values import Head as Head
+    from fusionkit.recipe.values import Recipe as Recipe
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "adapt_input_channels": "fusionkit.backbone.channels",
+    "Backbone": "fusionkit.backbone.contract",
+    "Level": "fusionkit.backbone.depth",
+    "Stage": "fusionkit.backbone.depth",
+    "Catalog": "fusionkit.catalog",
+    "load": "fusionkit.checkpoint.load",
+    "save": "fusionkit.checkpoint.save",
+    "compose": "fusionkit.compose",
+    "AssemblyError": "fusionkit.errors",
+    "CheckpointError": "fusionkit.errors",
+    "ConfigError": "fusionkit.errors",
+    "DataError": "fusionkit.errors",
+    "FusionKitError": "fusionkit.errors",
+    "OptionError": "fusionkit.errors",
+    "PluginError": "fusionkit.errors",
+    "PolicyError": "fusionkit.errors",
+    "did_you_mean": "fusionkit.errors",
+    "Features": "fusionkit.features",
+    "Reads": "fusionkit.features",
+    "FusionHead": "fusionkit.head",
+    "HeadInput": "fusionkit.head",
+    "hookimpl": "fusionkit.hookspecs",
+    "FusedModel": "fusionkit.model.fused",
+    "Freeze": "fusionkit.policy.freeze",
+    "LR": "fusionkit.policy.lr",
+    "suggest": "fusionkit.policy.presets",
+    "Preprocessing": "fusionkit.preprocessing",
+    "read_recipe": "fusionkit.recipe.form",
+    "Branch": "fusionkit.recipe.values",
+    "Head": "fusionkit.recipe.values",
+    "Recipe": "fusionkit.recipe.values",
+}
+
+__all__ = ["__version__", "presets", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "presets":
+        return import_module("fusionkit.policy.presets")
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'fusionkit' has no attribute {name!r}") from None
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

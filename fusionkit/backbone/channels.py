@@ -1,0 +1,23 @@
+"""First layers for inputs with other than three channels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["adapt_input_channels"]
+
+
+def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
+    """Gives a pretrained first layer "o 3 ..." for ``channels`` input channels, "o channels ...".
+
+    One channel gets the sum over red, green and blue, which on a grey image is exactly what the
+    pretrained layer computes on three equal channels. Any other count gets the mean over red,
+    green and blue in every channel, as for optical flow in Wang et al., Temporal Segment
+    Networks (arXiv:1608.00859).
+    """
+    if channels == weight.shape[1]:
+        return weight
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    repeats = [1, channels] + [1] * (weight.ndim - 2)
+    return weight.mean(dim=1, keepdim=True).repeat(*repeats)

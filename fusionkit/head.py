@@ -1,0 +1,61 @@
+"""``FusionHead``: what joins the features of all branches into one answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from fusionkit.backbone.depth import Level
+from fusionkit.features import Features, Reads
+
+__all__ = ["FusionHead", "HeadInput"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadInput:
+    """What one branch offers to a head.
+
+    Attributes:
+        embed_dim: the width of its vector "b d".
+        levels: the channels and strides of its maps, fine to coarse; empty without maps.
+        num_classes: the width of its stock classifier's logits; ``None`` without classifier.
+    """
+
+    embed_dim: int
+    levels: tuple[Level, ...] = ()
+    num_classes: int | None = None
+
+
+class FusionHead(nn.Module, ABC):
+    """Turns the features of N branches into logits "b k" (or scores that its name tells).
+
+    A complete head::
+
+        class Sum(fusionkit.FusionHead):
+            def __init__(self, inputs, *, num_classes):
+                super().__init__()
+                self.reads = "vector"
+                self.out = nn.ModuleDict(
+                    {name: nn.Linear(i.embed_dim, num_classes) for name, i in inputs.items()}
+                )
+
+            def forward(self, features):
+                return sum(self.out[name](f.vector) for name, f in features.items())
+
+    Branches come by name, in alphabetical order whatever the order in which they were written,
+    so that a reordered recipe is the same model. A head that treats branches unlike takes their
+    names as options.
+
+    Attributes:
+        reads: what the head reads, of all branches alike ("vector", "maps", "logits" or a
+            ``Reads``), or for each branch by name.
+    """
+
+    reads: str | Reads | Mapping[str, str | Reads]
+
+    @abstractmethod
+    def forward(self, features: Mapping[str, Features]) -> Tensor:
+        """Gives "b k" from what ``reads`` asked for of each branch."""

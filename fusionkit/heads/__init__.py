@@ -1,0 +1,1 @@
+"""The fusion heads that come with fusionkit, as an ordinary plugin."""

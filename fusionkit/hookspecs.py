@@ -1,0 +1,75 @@
+"""The two questions that fusionkit asks a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    from fusionkit.backbone.contract import Backbone
+    from fusionkit.head import FusionHead, HeadInput
+
+__all__ = [
+    "API_VERSION",
+    "BackboneFactory",
+    "HeadFactory",
+    "fusionkit_backbones",
+    "fusionkit_heads",
+    "hookimpl",
+]
+
+API_VERSION = 1
+"""The version of these two hooks; a plugin may set ``fusionkit_api`` to the one it needs."""
+
+hookspec = pluggy.HookspecMarker("fusionkit")
+hookimpl = pluggy.HookimplMarker("fusionkit")
+"""Marks a plugin's function as the answer to one of the hooks below."""
+
+
+class BackboneFactory(Protocol):
+    """Builds one backbone; unknown options are a ``TypeError``."""
+
+    def __call__(
+        self,
+        *,
+        in_channels: int,
+        weights: str | None,
+        num_classes: int | None,
+        **options: Any,
+    ) -> Backbone:
+        """Builds the backbone.
+
+        Args:
+            in_channels: the channels of its input; pretrained first layers are adapted.
+            weights: ``None`` for random initialisation, ``"default"``, or a tag of the
+                provider's. The backbone's ``weights`` says what was loaded. Paths are the
+                core's business and never come here.
+            num_classes: the stock classifier is kept if it has this many classes, and dropped
+                if it has not or if this is ``None``; ``Backbone.num_classes`` says which.
+            options: the provider's own.
+        """
+
+
+class HeadFactory(Protocol):
+    """Builds one head, usually the class itself; unknown options are a ``TypeError``."""
+
+    def __call__(
+        self, inputs: Mapping[str, HeadInput], *, num_classes: int, **options: Any
+    ) -> FusionHead:
+        """Builds the head for branches by name, in alphabetical order."""
+
+
+@hookspec
+def fusionkit_backbones() -> Mapping[str, BackboneFactory]:  # type: ignore[empty-body]
+    """Gives the plugin's backbones by name, without the plugin's own name before it.
+
+    The mapping may be lazy: iterating over it lists the names, and looking one up gives its
+    factory. A name that is not listed may still be found (a hub, a folder).
+    """
+
+
+@hookspec
+def fusionkit_heads() -> Mapping[str, HeadFactory]:  # type: ignore[empty-body]
+    """Gives the plugin's heads by name, without the plugin's own name before it."""

@@ -1,0 +1,1 @@
+"""What of a branch learns, when, and how fast: values, not modules."""

@@ -1,0 +1,1 @@
+"""The backbones of well-known libraries, as ordinary plugins."""

@@ -1,0 +1,1 @@
+"""What the user writes: frozen values that go into a file and come back equal."""
