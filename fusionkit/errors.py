@@ -50,11 +50,17 @@ class DataError(FusionKitError):
     """An input of a forward pass is missing, of the wrong shape, or not finite."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Gives ``" Did you mean 'a' or 'b'?"`` with up to three near names, or an empty string."""
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Gives ``" Did you mean 'a' or 'b'?"`` with up to three near names, or an empty string.
+
+    Args:
+        name: what was written.
+        known: what could have been meant.
+        prefix: shown before each near name, and not compared.
+    """
     near = get_close_matches(name, list(known), n=3, cutoff=0.6)
     if not near:
         return ""
-    quoted = [repr(candidate) for candidate in near]
+    quoted = [repr(prefix + candidate) for candidate in near]
     listed = quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
     return f" Did you mean {listed}?"
