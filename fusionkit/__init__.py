@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusionkit.catalog import Catalog as Catalog
     from fusionkit.checkpoint.load import load as load
     from fusionkit.checkpoint.save import save as save
-    from fusionkit.compose import compose as compose
+    from fusionkit.assembly.compose import compose as compose
     from fusionkit.errors import AssemblyError as AssemblyError
     from fusionkit.errors import CheckpointError as CheckpointError
     from fusionkit.errors import ConfigError as ConfigError
@@ -52,7 +52,7 @@ _HOMES = {
     "Catalog": "fusionkit.catalog",
     "load": "fusionkit.checkpoint.load",
     "save": "fusionkit.checkpoint.save",
-    "compose": "fusionkit.compose",
+    "compose": "fusionkit.assembly.compose",
     "AssemblyError": "fusionkit.errors",
     "CheckpointError": "fusionkit.errors",
     "ConfigError": "fusionkit.errors",

@@ -41,6 +41,16 @@ class Reads:
     maps: tuple[int, ...] | Literal["all"] = ()
     logits: bool = False
 
+    def __post_init__(self) -> None:
+        if self.maps == "all":
+            return
+        if not isinstance(self.maps, (list, tuple)) or not all(map(_is_index, self.maps)):
+            raise ConfigError(
+                "Reads.maps takes indices of levels, for example (0, -1), or 'all'; "
+                f"got {self.maps!r}"
+            )
+        object.__setattr__(self, "maps", tuple(self.maps))
+
     @classmethod
     def parse(cls, text: str) -> Reads:
         """Reads the short forms ``"vector"``, ``"maps"`` (all levels) and ``"logits"``."""
@@ -54,12 +64,24 @@ class Reads:
             f"a head cannot read {text!r}: write 'vector', 'maps', 'logits' or a fusionkit.Reads"
         )
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The levels by index, after ``resolve``."""
+        if isinstance(self.maps, str):
+            raise AssemblyError("which levels 'all' are is known only after Reads.resolve")
+        return self.maps
+
     def resolve(self, level_count: int) -> Reads:
         """Gives the same request with its levels as ascending, non-negative indices.
 
         Raises:
-            AssemblyError: a level is outside ``range(-level_count, level_count)``.
+            AssemblyError: a level is outside ``range(-level_count, level_count)``, or maps are
+                read where there are none.
         """
+        if self.maps and level_count == 0:
+            raise AssemblyError(
+                "the backbone has no maps; take a head that reads vectors, or another backbone"
+            )
         wanted = range(level_count) if self.maps == "all" else self.maps
         for level in wanted:
             if not -level_count <= level < level_count:
@@ -69,3 +91,7 @@ class Reads:
                 )
         levels = tuple(sorted({level % level_count for level in wanted}))
         return Reads(vector=self.vector, maps=levels, logits=self.logits)
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Builds the model that a recipe describes."""

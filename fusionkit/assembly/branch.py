@@ -1,0 +1,128 @@
+"""Builds one branch: the backbone, its weights, and what the policies know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from os import fspath
+from typing import Any
+
+from fusionkit.assembly.options import check_options
+from fusionkit.backbone.channels import adapt_input_channels
+from fusionkit.backbone.contract import Backbone
+from fusionkit.errors import AssemblyError, CheckpointError, ConfigError
+from fusionkit.features import Reads
+from fusionkit.head import FusionHead
+from fusionkit.model.anatomy import read_anatomy, trunk_of
+from fusionkit.model.measure import measure_stages, unread_parameters
+from fusionkit.model.part import Part
+from fusionkit.recipe.values import Branch
+from fusionkit.tensors.match import load_tensors
+from fusionkit.tensors.read import read_tensors
+
+__all__ = ["build_backbone", "build_part"]
+
+
+def build_backbone(
+    branch: Branch, factory: Callable[..., Any], num_classes: int | None, load_weights: bool
+) -> Backbone:
+    """Builds a branch's backbone with the weights that it names.
+
+    Args:
+        branch: as the user wrote it.
+        factory: from the catalog.
+        num_classes: of the stock classifier, to keep it if it has so many; ``None`` drops it.
+        load_weights: ``False`` leaves the weights random, to be filled from a saved model.
+    """
+    weights = None if branch.weights is None else fspath(branch.weights)
+    from_file = weights is not None and weights.endswith(".safetensors")
+    tag = weights if load_weights and not from_file else None
+    options = deepcopy(dict(branch.options))
+    call = {"in_channels": branch.in_channels, "weights": tag, "num_classes": num_classes}
+    check_options(branch.backbone, factory, (), {**call, **options})
+    backbone: Backbone = factory(**call, **options)
+    _check_backbone(backbone, branch, num_classes)
+    if tag is not None and backbone.weights is None:
+        raise ConfigError(
+            f"it has no pretrained weights {tag!r}; write weights=None for random ones, "
+            "or the path of a safetensors file"
+        )
+    if branch.preprocessing is not None:
+        backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
+    if from_file and load_weights:
+        assert weights is not None
+        _fill(backbone, weights)
+    return backbone
+
+
+def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> None:
+    """Refuses what a factory must not give, before anything relies on it."""
+    if not isinstance(backbone, Backbone):
+        raise AssemblyError(
+            f"its factory gave {type(backbone).__name__} instead of a fusionkit.Backbone"
+        )
+    width = getattr(backbone, "embed_dim", None)
+    if not isinstance(width, int) or width < 1:
+        raise AssemblyError(f"its `embed_dim` must be the width of its vector, got {width!r}")
+    if backbone.in_channels != branch.in_channels:
+        raise AssemblyError(
+            f"it takes {backbone.in_channels} channels, but in_channels={branch.in_channels} was "
+            "asked for; the factory must pass it on and set `in_channels`"
+        )
+    if branch.classifier and backbone.num_classes != num_classes:
+        raise ConfigError(
+            f"its own classifier has not {num_classes} classes; leave `classifier` out, and the "
+            "head makes a new one"
+        )
+    if not getattr(backbone, "stages", ()):
+        backbone.stages = measure_stages(backbone)
+
+
+def _fill(backbone: Backbone, path: str) -> None:
+    """Loads a stock checkpoint of the trunk, adapting first layers to other channel counts."""
+    tensors = read_tensors(path)
+    trunk = trunk_of(backbone)
+    for name in backbone.first_layers:
+        if name in tensors and tensors[name].shape[1] == 3:
+            tensors[name] = adapt_input_channels(tensors[name], backbone.in_channels)
+    try:
+        load_tensors(trunk, tensors, path, ignore=backbone.dropped_keys)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}. A weights file holds the trunk's own names, as its provider saves them"
+        ) from error
+    backbone.weights = path.replace("\\", "/").rpartition("/")[2]
+
+
+def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) -> Part:
+    """Gives what the policies know of a branch, after checking that the head can read it."""
+    try:
+        anatomy = read_anatomy(backbone)
+        reads = _reads(name, head).resolve(len(backbone.levels))
+        if reads.logits and backbone.num_classes is None:
+            raise AssemblyError(
+                "the head reads logits, but the backbone has no classifier; choose a head that "
+                "reads vectors, or a backbone whose classifier can be kept (classifier=True)"
+            )
+        if reads.maps and not backbone.levels:
+            raise AssemblyError("the head reads maps, but the backbone gives only a vector")
+    except AssemblyError as error:
+        raise AssemblyError(f"branch {name!r} ({branch.backbone}): {error}") from error
+    learnable = {key for key, value in trunk_of(backbone).named_parameters() if value.requires_grad}
+    if reads.maps and not (reads.vector or reads.logits):
+        learnable -= unread_parameters(backbone, reads)
+    return Part(branch, anatomy, reads, frozenset(learnable))
+
+
+def _reads(name: str, head: FusionHead) -> Reads:
+    reads: Any = getattr(head, "reads", None)
+    if isinstance(reads, Mapping):
+        reads = reads.get(name)
+    if isinstance(reads, str):
+        return Reads.parse(reads)
+    if not isinstance(reads, Reads):
+        raise AssemblyError(
+            f"the head does not say what it reads of it: set `reads` to 'vector', 'maps', "
+            f"'logits' or a fusionkit.Reads, got {reads!r}"
+        )
+    return reads

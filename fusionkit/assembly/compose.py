@@ -1,0 +1,129 @@
+"""``compose``: from a recipe to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, Literal
+
+from fusionkit.assembly.branch import build_backbone, build_part
+from fusionkit.assembly.options import check_options
+from fusionkit.backbone.contract import Backbone
+from fusionkit.catalog import BackboneEntry, Catalog, HeadEntry
+from fusionkit.errors import AssemblyError, ConfigError, FusionKitError
+from fusionkit.head import FusionHead, HeadInput
+from fusionkit.model.fused import FusedModel
+from fusionkit.recipe.values import Branch, Head, Recipe
+
+__all__ = ["assemble", "compose"]
+
+
+def compose(
+    branches: Mapping[str, Branch] | Recipe,
+    head: Head | str | None = None,
+    num_classes: int | None = None,
+    *,
+    preprocess: Literal["outside", "inside"] = "outside",
+    catalog: Catalog | None = None,
+) -> FusedModel:
+    """Builds the model that a recipe describes, with its pretrained weights.
+
+    Example::
+
+        model = fusionkit.compose(
+            {
+                "shape": Branch("timm/resnet50.a1_in1k", freeze=Freeze.all()),
+                "texture": Branch("torchvision/efficientnet_b0", lr=LR(0.1)),
+            },
+            head=Head("concat", hidden=512),
+            num_classes=10,
+        )
+
+    Args:
+        branches: backbones by name; or a whole recipe, and nothing else.
+        head: the fusion head; its name alone will do where it needs no options.
+        num_classes: how many classes the model tells apart.
+        preprocess: ``"inside"`` gives a model that takes raw images and prepares them for each
+            branch as its weights were trained; ``"outside"`` leaves that to the caller.
+        catalog: where names are looked up; by default all installed plugins.
+
+    Raises:
+        ConfigError: a name or an option is wrong as it was written.
+        PluginError: the plugin that a name belongs to is broken or blocked.
+        CheckpointError: a weights file does not fit.
+        AssemblyError: the parts do not fit each other.
+        PolicyError: a policy does not fit its branch.
+    """
+    if isinstance(branches, Recipe):
+        if head is not None or num_classes is not None:
+            raise ConfigError("compose takes a recipe, or branches, head and num_classes; not both")
+        recipe = branches
+    else:
+        if head is None:
+            raise ConfigError("compose needs a head, for example head=Head('concat')")
+        chosen = Head(head) if isinstance(head, str) else head
+        recipe = Recipe(branches, chosen, num_classes, preprocess)
+    return assemble(recipe, catalog or Catalog.installed(), load_weights=True)
+
+
+def assemble(recipe: Recipe, catalog: Catalog, *, load_weights: bool) -> FusedModel:
+    """Builds the model, or with ``load_weights=False`` one of random weights to be filled."""
+    if recipe.num_classes is None:
+        raise ConfigError("num_classes is missing: say how many classes the model tells apart")
+    head_entry = catalog.head(recipe.head.name)
+    wants_logits = bool(getattr(head_entry.factory, "takes_logits", False))
+    provenance = {"head": _origin(head_entry)}
+    backbones: dict[str, Backbone] = {}
+    resolved = dict(recipe.branches)
+    for name in sorted(recipe.branches):
+        branch = recipe.branches[name]
+        entry = catalog.backbone(branch.backbone)
+        provenance[name] = _origin(entry)
+        try:
+            keeps = wants_logits if branch.classifier is None else branch.classifier
+            backbone = build_backbone(
+                branch, entry.factory, recipe.num_classes if keeps else None, load_weights
+            )
+        except FusionKitError as error:
+            raise type(error)(f"branch {name!r} ({branch.backbone}): {error}") from error
+        backbones[name] = backbone
+        resolved[name] = replace(
+            branch,
+            classifier=backbone.num_classes is not None,
+            preprocessing=branch.preprocessing or backbone.preprocessing,
+        )
+    resolved_recipe = replace(recipe, branches=resolved)
+    inputs = {
+        name: HeadInput(backbone.embed_dim, backbone.levels, backbone.num_classes)
+        for name, backbone in backbones.items()
+    }
+    head = _build_head(recipe.head, head_entry.factory, inputs, recipe.num_classes)
+    parts = {
+        name: build_part(name, resolved[name], backbone, head)
+        for name, backbone in backbones.items()
+    }
+    return FusedModel(resolved_recipe, backbones, head, parts, provenance)
+
+
+def _origin(entry: BackboneEntry | HeadEntry) -> str:
+    if entry.distribution is None:
+        return "a plugin given in Python"
+    return f"{entry.distribution} {entry.version}"
+
+
+def _build_head(
+    head: Head, factory: Callable[..., Any], inputs: Mapping[str, HeadInput], num_classes: int
+) -> FusionHead:
+    options = deepcopy(dict(head.options))
+    check_options(head.name, factory, (inputs,), {"num_classes": num_classes, **options})
+    try:
+        built = factory(inputs, num_classes=num_classes, **options)
+    except FusionKitError as error:
+        raise type(error)(f"head {head.name!r}: {error}") from error
+    if not isinstance(built, FusionHead):
+        raise AssemblyError(
+            f"head {head.name!r}: its factory gave {type(built).__name__} instead of a "
+            "fusionkit.FusionHead"
+        )
+    return built

@@ -1,0 +1,153 @@
+"""Finds the place of every parameter of a backbone in its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from fusionkit.backbone.contract import Backbone
+from fusionkit.backbone.depth import Stage
+from fusionkit.errors import AssemblyError, did_you_mean
+from fusionkit.policy.slots import Anatomy, Slot
+
+__all__ = ["is_norm", "read_anatomy", "trunk_of"]
+
+NORM_TYPES = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.LocalResponseNorm,
+    nn.RMSNorm,
+)
+
+
+def trunk_of(backbone: Backbone) -> nn.Module:
+    """Gives the module whose parameter names are a stock checkpoint's own."""
+    return backbone.get_submodule(backbone.trunk_path)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Tells a normalisation layer, torch's own or one that says so in its class name."""
+    return isinstance(module, NORM_TYPES) or "norm" in type(module).__name__.lower()
+
+
+def read_anatomy(backbone: Backbone) -> Anatomy:
+    """Gives the table of all parameters by stage and block.
+
+    Raises:
+        AssemblyError: a parameter is in no block or in two, a block names nothing, a stage's
+            name stands twice or is no name.
+    """
+    trunk = trunk_of(backbone)
+    names = [name for name, _ in trunk.named_parameters()]
+    strays = _outside(backbone, trunk)
+    if strays:
+        raise AssemblyError(
+            f"parameters outside of the trunk {backbone.trunk_path!r}: {_some(strays)}; a "
+            "backbone with a trunk_path keeps all its parameters in there"
+        )
+    _check_stage_names(backbone.stages)
+    places = _places(backbone.stages, trunk)
+    aliases = _aliases(trunk)
+    slots = []
+    orphans = []
+    for name in names:
+        found = _find(name, places) or {
+            place for alias in aliases.get(name, ()) for place in _find(alias, places)
+        }
+        if not found:
+            orphans.append(name)
+        elif len(found) > 1:
+            stages = sorted({backbone.stages[stage].name for stage, _ in found})
+            raise AssemblyError(
+                f"parameter {name!r} is in {len(found)} blocks, of stage "
+                f"{' and '.join(stages)}; every parameter belongs to exactly one"
+            )
+        else:
+            stage, block = min(found)
+            slots.append(_slot(name, trunk, stage, block, backbone.no_weight_decay))
+    if orphans:
+        raise AssemblyError(
+            f"{len(orphans)} of {len(names)} parameters are in no stage: {_some(orphans)}; "
+            "name them, or the module that holds them, in a block of one stage"
+        )
+    slots.sort(key=lambda slot: slot.block)
+    return Anatomy(tuple(stage.name for stage in backbone.stages), tuple(slots))
+
+
+def _slot(
+    name: str, trunk: nn.Module, stage: int, block: int, no_weight_decay: frozenset[str]
+) -> Slot:
+    path, _, leaf = name.rpartition(".")
+    norm = is_norm(trunk.get_submodule(path))
+    bias = leaf == "bias" or leaf.endswith("_bias")
+    decays = not (norm or bias or trunk.get_parameter(name).ndim <= 1 or name in no_weight_decay)
+    return Slot(name, stage, block, norm, bias, decays)
+
+
+def _check_stage_names(stages: tuple[Stage, ...]) -> None:
+    if not isinstance(stages, tuple) or not all(isinstance(stage, Stage) for stage in stages):
+        raise AssemblyError(
+            "a backbone's `stages` must be a tuple of fusionkit.Stage, got "
+            f"{type(stages).__name__}; a layer of that name has to be called otherwise"
+        )
+    seen: set[str] = set()
+    for stage in stages:
+        if not stage.name or "/" in stage.name:
+            raise AssemblyError(f"{stage.name!r} cannot be the name of a stage")
+        if stage.name in seen:
+            raise AssemblyError(f"two stages are called {stage.name!r}")
+        seen.add(stage.name)
+
+
+def _places(stages: tuple[Stage, ...], trunk: nn.Module) -> dict[str, set[tuple[int, int]]]:
+    """Gives stage and running block index for each path that a block names."""
+    known = {name for name, _ in trunk.named_modules(remove_duplicate=False)}
+    known |= {name for name, _ in trunk.named_parameters(remove_duplicate=False)}
+    places: dict[str, set[tuple[int, int]]] = {}
+    block_index = 0
+    for stage_index, stage in enumerate(stages):
+        for block in stage.blocks:
+            for path in block:
+                if path not in known:
+                    raise AssemblyError(
+                        f"stage {stage.name!r} names {path!r}, but the trunk has no such module "
+                        f"or parameter.{did_you_mean(path, known)}"
+                    )
+                places.setdefault(path, set()).add((stage_index, block_index))
+            block_index += 1
+    return places
+
+
+def _find(name: str, places: dict[str, set[tuple[int, int]]]) -> set[tuple[int, int]]:
+    found = set(places.get("", ()))
+    for prefix in _prefixes(name):
+        found |= places.get(prefix, set())
+    return found
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        yield ".".join(parts[:length])
+
+
+def _aliases(trunk: nn.Module) -> dict[str, list[str]]:
+    """Gives the further names of tied parameters by the name that stands for all of them."""
+    canonical = {id(parameter): name for name, parameter in trunk.named_parameters()}
+    aliases: dict[str, list[str]] = {}
+    for name, parameter in trunk.named_parameters(remove_duplicate=False):
+        first = canonical[id(parameter)]
+        if name != first:
+            aliases.setdefault(first, []).append(name)
+    return aliases
+
+
+def _outside(backbone: Backbone, trunk: nn.Module) -> list[str]:
+    inside = {id(parameter) for parameter in trunk.parameters()}
+    return [name for name, value in backbone.named_parameters() if id(value) not in inside]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,181 @@
+"""The table that says what a model is made of and what of it learns, how fast, and from when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from fusionkit.model.anatomy import trunk_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fusionkit.model.fused import FusedModel
+    from fusionkit.model.part import Part
+
+__all__ = ["Summary", "SummaryRow", "summarize"]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """One line: a branch, a stage of one, the head, or the whole.
+
+    Attributes:
+        branch: the branch's name, ``"head"`` or ``"total"``.
+        stage: the stage's name; empty for the line of the whole branch.
+        parameters: how many there are.
+        trainable: how many of them learn now.
+        rate: (lowest, highest) learning rate, or multiple of the base rate; ``None`` if mixed.
+        note: what is frozen and until when, or what the branch is and takes.
+    """
+
+    branch: str
+    stage: str
+    parameters: int
+    trainable: int
+    rate: tuple[float, float] | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A table to print; ``rows`` has the same as data.
+
+    Attributes:
+        rows: in the order of the table.
+        epoch: for which what learns is shown.
+        absolute: whether rates are learning rates rather than multiples of the base rate.
+    """
+
+    rows: tuple[SummaryRow, ...]
+    epoch: int
+    absolute: bool
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=f"epoch {self.epoch}", title_justify="left")
+        table.add_column("branch / stage", no_wrap=True)
+        for heading in ("params", "trainable", "share"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("lr" if self.absolute else "lr x", justify="right", no_wrap=True)
+        table.add_column("", overflow="fold")
+        for row in self.rows:
+            if not row.stage:
+                table.add_section()
+            share = f"{row.trainable / row.parameters:.0%}" if row.parameters else "-"
+            table.add_row(
+                Text(f"  {row.stage}" if row.stage else row.branch, "" if row.stage else "bold"),
+                f"{row.parameters:,}",
+                f"{row.trainable:,}",
+                share,
+                _rate(row.rate),
+                Text(row.note, "dim"),
+            )
+        return table
+
+    def __str__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        console = Console(file=StringIO(), width=100, color_system=None)
+        console.print(self)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def summarize(model: FusedModel, lr: float | None) -> Summary:
+    """Gives the summary for ``FusedModel.summary``, whose docstring says what it takes."""
+    base = 1.0 if lr is None else lr
+    rows: list[SummaryRow] = []
+    for name, part in model.parts.items():
+        rows += _branch_rows(model, name, part, base)
+    head = list(model.head.parameters())
+    count = sum(parameter.numel() for parameter in head)
+    learning = sum(parameter.numel() for parameter in head if parameter.requires_grad)
+    rows.append(SummaryRow("head", "", count, learning, (base, base), _head_note(model)))
+    everything = list(model.parameters())
+    rows.append(
+        SummaryRow(
+            "total",
+            "",
+            sum(parameter.numel() for parameter in everything),
+            sum(parameter.numel() for parameter in everything if parameter.requires_grad),
+            None,
+            "",
+        )
+    )
+    return Summary(tuple(rows), model.epoch, lr is not None)
+
+
+def _branch_rows(model: FusedModel, name: str, part: Part, base: float) -> list[SummaryRow]:
+    backbone = model.get_submodule(f"branches.{name}")
+    parameters = dict(trunk_of(backbone).named_parameters())  # type: ignore[arg-type]
+    rows = []
+    for index, stage in enumerate(part.anatomy.stages):
+        slots = [slot for slot in part.anatomy.slots if slot.stage == index]
+        rates = [base * part.rate(slot) * part.warmth(index, model.epoch) for slot in slots]
+        sizes = {slot.name: parameters[slot.name].numel() for slot in slots}
+        learning = sum(sizes[key] for key in sizes if parameters[key].requires_grad)
+        rows.append(
+            SummaryRow(
+                name,
+                stage,
+                sum(sizes.values()),
+                learning,
+                (min(rates), max(rates)) if rates else None,
+                _stage_note(model, part, index, learning, sum(sizes.values())),
+            )
+        )
+    whole = SummaryRow(
+        name,
+        "",
+        sum(row.parameters for row in rows),
+        sum(row.trainable for row in rows),
+        None,
+        _branch_note(model, name, backbone),
+    )
+    return [whole, *rows]
+
+
+def _stage_note(model: FusedModel, part: Part, index: int, learning: int, total: int) -> str:
+    names = {slot.name for slot in part.anatomy.slots if slot.stage == index}
+    if names and not names & part.learnable:
+        return "not read by the head, or fixed by its author"
+    if learning == total:
+        return ""
+    thaws = part.branch.freeze.thaw_epoch(index, len(part.anatomy.stages))
+    if thaws > model.epoch:
+        return f"frozen until epoch {thaws}"
+    return "frozen" if not learning else "partly frozen"
+
+
+def _branch_note(model: FusedModel, name: str, backbone: nn.Module) -> str:
+    branch = model.recipe.branches[name]
+    weights = getattr(backbone, "weights", None) or "random weights"
+    prepared = getattr(backbone, "preprocessing", None)
+    size = getattr(backbone, "fixed_size", None) or (prepared.size if prepared else None)
+    shape = f", {branch.in_channels} x {size[0]} x {size[1]}" if size else ""
+    return f"{branch.backbone} ({weights}), input {branch.input!r}{shape}"
+
+
+def _head_note(model: FusedModel) -> str:
+    reads = sorted({kind for part in model.parts.values() for kind in _kinds(part)})
+    return f"{model.recipe.head.name}, reads {' and '.join(reads)}"
+
+
+def _kinds(part: Part) -> list[str]:
+    reads = part.reads
+    kinds = {"vectors": reads.vector, "maps": bool(reads.maps), "logits": reads.logits}
+    return [kind for kind, read in kinds.items() if read]
+
+
+def _rate(rate: tuple[float, float] | None) -> str:
+    if rate is None:
+        return ""
+    low, high = rate
+    return f"{high:.3g}" if low == high else f"{low:.2g} - {high:.2g}"

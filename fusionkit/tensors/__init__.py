@@ -1,0 +1,1 @@
+"""Safetensors files, read with suspicion and matched without guessing."""
