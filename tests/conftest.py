@@ -1,0 +1,20 @@
+"""What all tests share: paths of data that may be absent, and one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Gives the folder of real images and weights, or skips where there is none."""
+    default = Path(__file__).parents[2] / "shared"
+    data = Path(os.environ.get("FUSIONKIT_SHARED", default)) / "data"
+    if not data.is_dir():
+        pytest.skip(f"the shared images and weights are not at {data}; set FUSIONKIT_SHARED")
+    return data
