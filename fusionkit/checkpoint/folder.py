@@ -13,7 +13,7 @@ from typing import Any
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.recipe.text import parse_json
 
-__all__ = ["MANIFEST", "read_manifest", "recover", "replace_folder"]
+__all__ = ["MANIFEST", "check_replaceable", "read_manifest", "recover", "replace_folder"]
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -31,7 +31,7 @@ def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
         CheckpointError: the target cannot be written, or holds files of somebody else.
     """
     target = target.absolute()
-    _check_replaceable(target)
+    check_replaceable(target)
     fresh = _beside(target, "tmp")
     old = _beside(target, "old")
     try:
@@ -125,7 +125,8 @@ def _write_manifest(folder: Path) -> None:
     _flush(folder)
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(target: Path) -> None:
+    """Refuses a target that exists and is not a folder that a save wrote, and nothing else."""
     if target.is_symlink():
         raise CheckpointError(f"{target} is a link; save to a folder itself")
     if not target.exists():
