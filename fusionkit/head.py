@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -50,9 +51,14 @@ class FusionHead(nn.Module, ABC):
     names as options.
 
     Attributes:
+        takes_logits: whether the head reads the logits of a branch that has them. Said by the
+            class (or factory), since a trunk is built before the head: its stock classifier is
+            kept if it has as many classes as the model.
         reads: what the head reads, of all branches alike ("vector", "maps", "logits" or a
             ``Reads``), or for each branch by name.
     """
+
+    takes_logits: ClassVar[bool] = False
 
     reads: str | Reads | Mapping[str, str | Reads]
 

@@ -53,7 +53,11 @@ class BackboneFactory(Protocol):
 
 
 class HeadFactory(Protocol):
-    """Builds one head, usually the class itself; unknown options are a ``TypeError``."""
+    """Builds one head, usually the class itself; unknown options are a ``TypeError``.
+
+    A factory that is not a ``FusionHead`` class sets ``takes_logits = True`` on itself if its
+    head can read logits.
+    """
 
     def __call__(
         self, inputs: Mapping[str, HeadInput], *, num_classes: int, **options: Any

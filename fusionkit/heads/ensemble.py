@@ -41,6 +41,8 @@ class Averaging(FusionHead):
         ConfigError: an option's value is wrong.
     """
 
+    takes_logits = True
+
     def __init__(
         self,
         inputs: Mapping[str, HeadInput],

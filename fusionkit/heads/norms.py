@@ -19,7 +19,7 @@ __all__ = ["VECTOR_NORMS", "LayerNorm", "MapNorm", "UnitNorm", "WholeBatchNorm",
 VECTOR_NORMS = ("layer", "batch", "l2", "none")
 
 EPS = 1e-12
-"""Under the variance: small enough that features of size 1e-5, which do occur, come out at 1."""
+"""Under the variance: features as small as 1e-5, which do occur, come out within 1 % of size 1."""
 
 
 def vector_norm(kind: object, width: int, branch: str) -> nn.Module:

@@ -37,6 +37,8 @@ class TwoStreamLate(FusionHead):
         ConfigError: an option's value is wrong.
     """
 
+    takes_logits = True
+
     def __init__(
         self,
         inputs: Mapping[str, HeadInput],
