@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fusionkit.policy.lr import LR as LR
     from fusionkit.policy.presets import suggest as suggest
     from fusionkit.preprocessing import Preprocessing as Preprocessing
+    from fusionkit.recipe.form import format_recipe as format_recipe
     from fusionkit.recipe.form import read_recipe as read_recipe
     from fusionkit.recipe.values import Branch as Branch
     from fusionkit.recipe.values import Head as Head
@@ -72,13 +73,15 @@ _HOMES = {
     "LR": "fusionkit.policy.lr",
     "suggest": "fusionkit.policy.presets",
     "Preprocessing": "fusionkit.preprocessing",
+    "format_recipe": "fusionkit.recipe.form",
     "read_recipe": "fusionkit.recipe.form",
     "Branch": "fusionkit.recipe.values",
     "Head": "fusionkit.recipe.values",
     "Recipe": "fusionkit.recipe.values",
 }
 
-__all__ = ["__version__", "presets", *sorted(_HOMES)]
+__all__ = ["__version__", "presets"]
+__all__ += sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

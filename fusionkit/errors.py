@@ -17,12 +17,15 @@ __all__ = [
     "did_you_mean",
 ]
 
+LONGEST_NAME = 200
+"""A longer name is no typo, and comparing it takes long."""
+
 
 class FusionKitError(Exception):
     """The root of the tree: catch it to catch everything that fusionkit refuses."""
 
 
-class ConfigError(FusionKitError):
+class ConfigError(FusionKitError, ValueError):
     """A recipe, an argument or a name is wrong as it was written."""
 
 
@@ -38,7 +41,7 @@ class AssemblyError(FusionKitError):
     """A backbone or head breaks its contract, or the parts do not fit each other."""
 
 
-class PolicyError(FusionKitError):
+class PolicyError(FusionKitError, ValueError):
     """A freeze or learning-rate policy does not fit the branch that it was given to."""
 
 
@@ -53,14 +56,22 @@ class DataError(FusionKitError):
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Gives ``" Did you mean 'a' or 'b'?"`` with up to three near names, or an empty string.
 
+    Upper and lower case count as the same letter.
+
     Args:
         name: what was written.
         known: what could have been meant.
         prefix: shown before each near name, and not compared.
     """
-    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    if len(name) > LONGEST_NAME:
+        return ""
+    by_lower: dict[str, list[str]] = {}
+    for candidate in dict.fromkeys(known):
+        by_lower.setdefault(candidate.lower(), []).append(candidate)
+    near = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     if not near:
         return ""
-    quoted = [repr(prefix + candidate) for candidate in near]
+    candidates = [candidate for lower in near for candidate in by_lower[lower]][:3]
+    quoted = [repr(prefix + candidate) for candidate in candidates]
     listed = quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
     return f" Did you mean {listed}?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Interpolation", "Preprocessing"]
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,24 @@ class Preprocessing:
     frames: int | None = None
 
     def __post_init__(self) -> None:
+        for field in ("size", "mean", "std", "resize"):
+            if isinstance(getattr(self, field), list):
+                object.__setattr__(self, field, tuple(getattr(self, field)))
+        if not _are_pixels(self.size):
+            raise ConfigError(
+                f"preprocessing size must be (height, width) in whole pixels, got {self.size!r:.80}"
+            )
+        if self.resize is not None and not (_is_count(self.resize) or _are_pixels(self.resize)):
+            raise ConfigError(
+                "preprocessing resize must be the shorter side or (height, width) in whole pixels, "
+                f"or None; got {self.resize!r:.80}"
+            )
+        for field in ("mean", "std"):
+            if not _are_finite(getattr(self, field)):
+                raise ConfigError(
+                    f"preprocessing {field} must be one finite number per channel, "
+                    f"got {getattr(self, field)!r:.80}"
+                )
         if len(self.mean) != len(self.std):
             raise ConfigError(
                 f"preprocessing has {len(self.mean)} means but {len(self.std)} standard "
@@ -47,8 +67,13 @@ class Preprocessing:
             )
         if any(value <= 0 for value in self.std):
             raise ConfigError(f"preprocessing std must be positive, got {self.std}")
-        if min(self.size) < 1:
-            raise ConfigError(f"preprocessing size must be at least one pixel, got {self.size}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ConfigError(
+                f"preprocessing interpolation is one of {INTERPOLATIONS}, "
+                f"got {self.interpolation!r:.80}"
+            )
+        if self.frames is not None and not _is_count(self.frames):
+            raise ConfigError(f"preprocessing frames must be at least 1, got {self.frames!r:.80}")
 
     def for_channels(self, channels: int) -> Preprocessing:
         """Gives the same preparation for another channel count.
@@ -56,18 +81,13 @@ class Preprocessing:
         A count other than the trained one has no statistics of its own, so each channel gets
         the average of the trained ones.
         """
+        if not _is_count(channels):
+            raise ConfigError(f"a number of channels is at least 1, got {channels!r:.80}")
         if channels == len(self.mean):
             return self
         mean = sum(self.mean) / len(self.mean)
         std = sum(self.std) / len(self.std)
-        return Preprocessing(
-            size=self.size,
-            mean=(mean,) * channels,
-            std=(std,) * channels,
-            interpolation=self.interpolation,
-            resize=self.resize,
-            frames=self.frames,
-        )
+        return replace(self, mean=(mean,) * channels, std=(std,) * channels)
 
     def transform(self) -> Callable[[Image], Tensor]:
         """Gives a function from a PIL image to the network's input, "c h w".
@@ -75,19 +95,41 @@ class Preprocessing:
         It does what the provider's own evaluation transform does: resize the shorter side,
         crop the centre, scale to [0, 1], normalise. Needs torchvision.
         """
-        from torchvision.transforms import v2
-
         import torch
+        from torchvision import transforms
 
+        # The first version of these transforms: the second one scales to other bits than both
+        # providers' own, which divide by 255.
         resize = self.resize if self.resize is not None else self.size
         resize_to = [resize] if isinstance(resize, int) else list(resize)
-        pipeline: Callable[[Image], Tensor] = v2.Compose(
+        pipeline: Callable[[Image], Tensor] = transforms.Compose(
             [
-                v2.Resize(resize_to, interpolation=v2.InterpolationMode(self.interpolation)),
-                v2.CenterCrop(list(self.size)),
-                v2.PILToTensor(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(list(self.mean), list(self.std)),
+                transforms.Resize(
+                    resize_to, interpolation=transforms.InterpolationMode(self.interpolation)
+                ),
+                transforms.CenterCrop(list(self.size)),
+                transforms.PILToTensor(),
+                transforms.ConvertImageDtype(torch.float32),
+                transforms.Normalize(list(self.mean), list(self.std)),
             ]
         )
         return pipeline
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_pixels(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_count, value))
+
+
+def _are_finite(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) > 0
+        and all(
+            isinstance(item, (int, float)) and not isinstance(item, bool) and abs(item) < 1e9
+            for item in value
+        )
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from fusionkit.errors import ConfigError
+
 __all__ = ["adapt_input_channels"]
 
 
@@ -14,7 +16,14 @@ def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
     pretrained layer computes on three equal channels. Any other count gets the mean over red,
     green and blue in every channel, as for optical flow in Wang et al., Temporal Segment
     Networks (arXiv:1608.00859).
+
+    Raises:
+        ConfigError: there is no channel to adapt from or to.
     """
+    if channels < 1 or weight.ndim < 2:
+        raise ConfigError(
+            f"cannot adapt a weight of shape {tuple(weight.shape)} to {channels} input channels"
+        )
     if channels == weight.shape[1]:
         return weight
     if channels == 1:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fusionkit.errors import AssemblyError
+
 __all__ = ["Level", "Stage"]
 
 
@@ -32,6 +34,9 @@ class Stage:
     Attributes:
         name: unique in its backbone, without a slash; what ``Freeze.until`` takes.
         blocks: the paths of each block.
+
+    Raises:
+        AssemblyError: the name is empty or has a slash, or a block is empty.
     """
 
     name: str
@@ -39,5 +44,15 @@ class Stage:
 
     def __init__(self, name: str, *blocks: str | tuple[str, ...]) -> None:
         paths = tuple((block,) if isinstance(block, str) else tuple(block) for block in blocks)
+        if not name or "/" in name:
+            raise AssemblyError(f"a stage's name is not empty and has no slash, got {name!r}")
+        if any(not block or not all(block) for block in paths):
+            raise AssemblyError(f"stage {name!r} has a block without modules or parameters")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "blocks", paths or ((name,),))
+
+    def __repr__(self) -> str:
+        if self.blocks == ((self.name,),):
+            return f"Stage({self.name!r})"
+        blocks = (block[0] if len(block) == 1 else block for block in self.blocks)
+        return f"Stage({self.name!r}, {', '.join(map(repr, blocks))})"

@@ -14,6 +14,18 @@ __all__ = ["Freeze"]
 Rule = Literal["all", "none", "last", "until", "only", "gradual"]
 Mode = Literal["follow", "eval"]
 
+RULES: tuple[Rule, ...] = ("all", "none", "last", "until", "only", "gradual")
+
+FIELDS = {
+    "count": ("last", None),
+    "stage": ("until", None),
+    "patterns": ("only", ()),
+    "start": ("gradual", 0),
+    "every": ("gradual", 1),
+    "stages": ("gradual", 1),
+}
+"""Which rule each field belongs to, and its value under every other rule."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
@@ -46,28 +58,49 @@ class Freeze:
     dropout: Mode = "follow"
 
     def __post_init__(self) -> None:
-        if self.rule not in ("all", "none", "last", "until", "only", "gradual"):
-            raise PolicyError(f"Freeze has no rule {self.rule!r}")
+        if self.rule not in RULES:
+            raise PolicyError(f"Freeze has no rule {self.rule!r:.80}: write one of {RULES}")
         for field in ("norm", "dropout"):
             if getattr(self, field) not in ("follow", "eval"):
                 raise PolicyError(
                     f"Freeze.{field} is 'follow' or 'eval', got {getattr(self, field)!r}"
                 )
+        for field, (rule, unset) in FIELDS.items():
+            if rule != self.rule and getattr(self, field) != unset:
+                raise PolicyError(f"Freeze.{self.rule} takes no {field}; Freeze.{rule} does")
         if self.rule == "last" and not _is_count(self.count, least=0):
-            raise PolicyError(f"Freeze.last takes a number of stages >= 0, got {self.count!r}")
-        if self.rule == "until" and not self.stage:
-            raise PolicyError("Freeze.until takes the name of the first stage that learns")
-        if self.rule == "only" and not self.patterns:
+            raise PolicyError(f"Freeze.last takes a number of stages >= 0, got {self.count!r:.80}")
+        if self.rule == "until" and not (isinstance(self.stage, str) and self.stage):
             raise PolicyError(
-                "Freeze.only takes at least one of 'norm', 'bias' or a glob over parameter names"
+                "Freeze.until takes the name of the first stage that learns, "
+                f"got {self.stage!r:.80}"
+            )
+        if self.rule == "only" and not _are_patterns(self.patterns):
+            raise PolicyError(
+                "Freeze.only takes at least one of 'norm', 'bias' or a glob over parameter names, "
+                f"each as an argument of its own; got {self.patterns!r:.80}"
             )
         if self.rule == "gradual":
-            for field, least in (("start", 0), ("every", 1), ("stages", 1)):
+            for field, least in (("every", 1), ("start", 0), ("stages", 1)):
                 if not _is_count(getattr(self, field), least):
                     raise PolicyError(
                         f"Freeze.gradual takes {field} >= {least} as a whole number, "
-                        f"got {getattr(self, field)!r}"
+                        f"got {getattr(self, field)!r:.80}"
                     )
+
+    def __repr__(self) -> str:
+        arguments = [repr(pattern) for pattern in self.patterns]
+        if self.rule == "last":
+            arguments.append(repr(self.count))
+        if self.rule == "until":
+            arguments.append(repr(self.stage))
+        if self.rule == "gradual":
+            arguments += [f"start={self.start}", f"every={self.every}"]
+            arguments += [f"stages={self.stages}"] if self.stages != 1 else []
+        for field in ("norm", "dropout"):
+            mode = getattr(self, field)
+            arguments += [f"{field}={mode!r}"] if mode != "follow" else []
+        return f"Freeze.{self.rule}({', '.join(arguments)})"
 
     @classmethod
     def all(cls, *, norm: Mode = "follow", dropout: Mode = "follow") -> Freeze:
@@ -172,9 +205,8 @@ class Freeze:
         for pattern in self.patterns:
             matched = {slot.name for slot in reached if _matches(pattern, slot)}
             if not matched:
-                known = (slot.name for slot in reached)
                 raise PolicyError(
-                    f"Freeze.only({pattern!r}) matches no parameter.{did_you_mean(pattern, known)}"
+                    f"Freeze.only({pattern!r}) matches no parameter.{_near(pattern, anatomy)}"
                 )
             chosen |= matched
         return frozenset(chosen)
@@ -193,6 +225,24 @@ def _matches(pattern: str, slot: Slot) -> bool:
     if pattern == "bias":
         return slot.bias
     return fnmatchcase(slot.name, pattern)
+
+
+def _near(pattern: str, anatomy: Anatomy) -> str:
+    names = [slot.name for slot in anatomy.slots]
+    if pattern in ("norm", "bias"):
+        return f" This branch has no {'norm layers' if pattern == 'norm' else 'biases'}."
+    if not names:
+        return " This branch has no parameters."
+    hint = did_you_mean(pattern, ["norm", "bias", *names])
+    return hint or f" Its parameters have names such as {names[0]!r} and {names[-1]!r}."
+
+
+def _are_patterns(patterns: object) -> bool:
+    return (
+        isinstance(patterns, tuple)
+        and len(patterns) > 0
+        and all(isinstance(pattern, str) and pattern for pattern in patterns)
+    )
 
 
 def _is_count(value: object, least: int) -> bool:

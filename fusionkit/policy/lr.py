@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,9 @@ __all__ = ["LR"]
 
 REFERENCE_DEPTH = 12
 """The depth, in steps from last to first, at which ``layer_decay`` is the ratio per step."""
+
+MAX_NUMBER = 1_000_000
+MIN_RATE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +40,35 @@ class LR:
     by: Literal["stage", "block"] = "stage"
 
     def __post_init__(self) -> None:
-        if not _is_number(self.scale) or not self.scale > 0 or not math.isfinite(self.scale):
+        if not _is_number(self.scale) or not 0 < self.scale <= MAX_NUMBER:
             raise PolicyError(
-                f"LR.scale must be a positive number, got {self.scale!r}; "
+                f"LR.scale must be positive and at most {MAX_NUMBER:,}, got {self.scale!r:.80}; "
                 "to keep a branch from learning, freeze it with Freeze.all()"
             )
         if not _is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
-            raise PolicyError(f"LR.layer_decay must be in (0, 1], got {self.layer_decay!r}")
+            raise PolicyError(f"LR.layer_decay must be in (0, 1], got {self.layer_decay!r:.80}")
+        if self.scale * self.layer_decay**REFERENCE_DEPTH < MIN_RATE:
+            raise PolicyError(
+                f"LR(scale={self.scale!r}, layer_decay={self.layer_decay!r}) leaves the stem no "
+                "rate to learn with; freeze early stages with Freeze.last() or Freeze.until()"
+            )
         decay = self.weight_decay
-        if decay is not None and not (_is_number(decay) and 0 <= decay < math.inf):
-            raise PolicyError(f"LR.weight_decay must be zero or positive, got {decay!r}")
+        if decay is not None and not (_is_number(decay) and 0 <= decay <= MAX_NUMBER):
+            raise PolicyError(
+                f"LR.weight_decay must be from 0 to {MAX_NUMBER:,}, or None for the optimizer's; "
+                f"got {decay!r:.80}"
+            )
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool) or self.warmup < 0:
-            raise PolicyError(f"LR.warmup must be a whole number of epochs, got {self.warmup!r}")
+            raise PolicyError(
+                f"LR.warmup must be a whole number of epochs, got {self.warmup!r:.80}"
+            )
         if self.by not in ("stage", "block"):
             raise PolicyError(f"LR.by is 'stage' or 'block', got {self.by!r}")
 
     def rate(self, index: int, count: int) -> float:
         """Gives the multiple of the base rate for stage or block ``index`` of ``count``."""
         if count <= 1:
-            return self.scale
+            return float(self.scale)
         depth = (count - 1 - index) / (count - 1)
         return float(self.scale * self.layer_decay ** (REFERENCE_DEPTH * depth))
 

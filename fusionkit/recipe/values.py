@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, field
+from keyword import iskeyword
 from os import PathLike, fspath
 from typing import Any, Literal
 
@@ -16,11 +16,14 @@ from fusionkit.errors import ConfigError
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
+from fusionkit.recipe.plain import copy_plain
 
 __all__ = ["Branch", "Head", "Recipe"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 RESERVED = frozenset(dir(nn.ModuleDict())) | {"head", "branches"}
+MAX_OPTIONS_DEPTH = 24
+MAX_OPTIONS_LENGTH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,29 @@ class Branch:
     def __post_init__(self) -> None:
         _check_type("Branch.backbone", self.backbone, str)
         provider, _, model = self.backbone.partition("/")
-        if not provider or not model:
+        if not provider or not model or not _is_one_line(self.backbone):
             raise ConfigError(
-                f"a backbone's name is 'provider/model', for example 'timm/resnet18'; "
-                f"got {self.backbone!r}"
+                "a backbone's name is 'provider/model', for example 'timm/resnet18'; "
+                f"got {self.backbone!r:.200}"
             )
-        if isinstance(self.weights, PathLike):
-            object.__setattr__(self, "weights", fspath(self.weights))
-        if self.weights is not None:
-            _check_type("Branch.weights", self.weights, str)
-            if not self.weights:
-                raise ConfigError("Branch.weights is empty; write None for random initialisation")
+        weights = fspath(self.weights) if isinstance(self.weights, PathLike) else self.weights
+        if weights is not None and not (
+            isinstance(weights, str) and weights and _is_one_line(weights)
+        ):
+            raise ConfigError(
+                f"Branch.weights is 'default', a tag or a path, got {weights!r:.200}; "
+                "write None for random initialisation"
+            )
+        object.__setattr__(self, "weights", weights)
         check_name("input", self.input)
-        if not isinstance(self.in_channels, int) or self.in_channels < 1:
-            raise ConfigError(f"Branch.in_channels must be at least 1, got {self.in_channels!r}")
+        if not _is_count(self.in_channels):
+            raise ConfigError(
+                f"Branch.in_channels must be at least 1, got {self.in_channels!r:.80}"
+            )
+        if self.classifier is not None and not isinstance(self.classifier, bool):
+            raise ConfigError(
+                f"Branch.classifier is True, False or None, got {self.classifier!r:.80}"
+            )
         _check_type("Branch.freeze", self.freeze, Freeze)
         _check_type("Branch.lr", self.lr, LR)
         if self.preprocessing is not None:
@@ -90,13 +102,24 @@ class Head:
     options: Mapping[str, Any]
 
     def __init__(self, name: str, /, **options: Any) -> None:
-        _check_type("Head name", name, str)
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "options", _options("Head", options))
+        object.__setattr__(self, "options", options)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        _check_type("Head name", self.name, str)
+        if not self.name or not _is_one_line(self.name):
+            raise ConfigError(
+                f"a head's name is for example 'concat', as in 'fusionkit list --kind head'; "
+                f"got {self.name!r:.200}"
+            )
+        object.__setattr__(self, "options", _options("Head", self.options))
 
     def __repr__(self) -> str:
-        options = "".join(f", {key}={value!r}" for key, value in self.options.items())
-        return f"Head({self.name!r}{options})"
+        plain = {k: v for k, v in self.options.items() if k.isidentifier() and not iskeyword(k)}
+        others = {k: v for k, v in self.options.items() if k not in plain}
+        options = "".join(f", {key}={value!r}" for key, value in plain.items())
+        return f"Head({self.name!r}{options}{f', **{others!r}' if others else ''})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,25 +162,28 @@ class Recipe:
                     "another branch; rename one of them, since inputs can be given by either"
                 )
         object.__setattr__(self, "branches", dict(self.branches))
-        _check_type("Recipe.head", self.head, Head)
-        if self.num_classes is not None and (
-            not isinstance(self.num_classes, int)
-            or isinstance(self.num_classes, bool)
-            or self.num_classes < 1
-        ):
-            raise ConfigError(f"num_classes must be at least 1, got {self.num_classes!r}")
+        head: object = self.head
+        if not isinstance(head, Head):
+            advice = f"; write Head({head!r:.80})" if isinstance(head, str) else ""
+            raise ConfigError(
+                f"the head must be a fusionkit.Head, got {type(head).__name__}{advice}"
+            )
+        if self.num_classes is not None and not _is_count(self.num_classes):
+            raise ConfigError(f"num_classes must be at least 1, got {self.num_classes!r:.80}")
         if self.preprocess not in ("outside", "inside"):
             raise ConfigError(f"preprocess is 'outside' or 'inside', got {self.preprocess!r}")
 
 
-def check_name(kind: str, name: object) -> None:
+def check_name(kind: Literal["branch", "input"], name: object) -> None:
     """Refuses a branch or input name that torch or a file could trip over."""
+    article = "an" if kind == "input" else "a"
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r} cannot be the name of a {kind}: a name is a letter, then up to 63 "
-            "letters, digits or underscores"
+            f"{name!r:.80} cannot be the name of {article} {kind}: a name is a letter, "
+            "then up to 63 letters, digits or underscores"
         )
-    if kind == "branch" and name in RESERVED:
+    # A Python keyword in a module's path makes torch.export write code that does not parse.
+    if kind == "branch" and (name in RESERVED or iskeyword(name)):
         raise ConfigError(
             f"{name!r} cannot be the name of a branch: it is reserved; "
             f"write for example {name + '_branch'!r}"
@@ -167,16 +193,24 @@ def check_name(kind: str, name: object) -> None:
 def _options(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Gives a copy of its own, after making sure that a file can hold it."""
     _check_type(f"{owner} options", options, Mapping)
-    try:
-        json.dumps(options, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    copy: dict[str, Any] = copy_plain(options, f"{owner} options", MAX_OPTIONS_DEPTH)
+    length = len(json.dumps(copy))
+    if length > MAX_OPTIONS_LENGTH:
         raise ConfigError(
-            f"{owner} options must be values that JSON can hold (numbers, strings, booleans, "
-            f"lists, mappings): {error}"
-        ) from error
-    return deepcopy(dict(options))
+            f"{owner} options are {length:,} characters as JSON, more than the "
+            f"{MAX_OPTIONS_LENGTH:,} allowed; give large data as a file's path"
+        )
+    return copy
+
+
+def _is_one_line(text: str) -> bool:
+    return text.isprintable() and text == text.strip()
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _check_type(what: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
-        raise ConfigError(f"{what} must be a {kind.__name__}, got {value!r}")
+        raise ConfigError(f"{what} must be a {kind.__name__}, got {value!r:.200}")
