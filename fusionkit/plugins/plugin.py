@@ -176,13 +176,14 @@ class Plugin:
 
     def _blame(self, what: str, error: BaseException | None = None) -> PluginError:
         cause = f": {_describe(error)}" if error is not None else ""
-        way_out = (
-            ""
-            if self.distribution is None
-            else f". Repair or uninstall it, or set FUSIONKIT_DISABLE_PLUGINS={self.name} to go on"
-            " without it"
+        message = f"plugin {self.name!r} ({self.origin}) {what}{cause}"
+        if self.distribution is None:
+            return PluginError(message)
+        stop = "" if message.endswith((".", "?", "!")) else "."
+        return PluginError(
+            f"{message}{stop} Repair or uninstall it, or set "
+            f"FUSIONKIT_DISABLE_PLUGINS={self.name} to go on without it"
         )
-        return PluginError(f"plugin {self.name!r} ({self.origin}) {what}{cause}{way_out}")
 
 
 def load_candidate(candidate: Candidate) -> Offer:

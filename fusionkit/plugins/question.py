@@ -15,7 +15,8 @@ from fusionkit.errors import PluginError, did_you_mean
 
 __all__ = ["Offer", "ask", "check_factory", "check_name"]
 
-HOOKS = ("fusionkit_backbones", "fusionkit_heads")
+PREFIX = "fusionkit_"
+KINDS = ("backbones", "heads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def ask(plugin: object) -> Offer:
             f"has a hook that cannot be called: {' '.join(str(error).split())}"
         ) from None
     _check_hooks(plugin, manager)
-    answers = {hook: _call(getattr(manager.hook, hook)) for hook in HOOKS}
-    return Offer(backbones=answers["fusionkit_backbones"], heads=answers["fusionkit_heads"])
+    answers = {kind: _call(getattr(manager.hook, PREFIX + kind)) for kind in KINDS}
+    return Offer(backbones=answers["backbones"], heads=answers["heads"])
 
 
 def check_name(name: object) -> None:
@@ -102,12 +103,12 @@ def _check_hooks(plugin: object, manager: pluggy.PluginManager) -> None:
         if not caller.has_spec():
             raise PluginError(
                 f"answers {caller.name!r}, which is no hook of fusionkit."
-                + did_you_mean(caller.name, HOOKS)
+                + did_you_mean(caller.name.removeprefix(PREFIX), KINDS, PREFIX)
             )
     manager.check_pending()
     answered = {caller.name for caller in callers}
     for name in dir(plugin):
-        if name.startswith("fusionkit_") and name not in answered:
+        if name.startswith(PREFIX) and name not in answered:
             value = getattr(plugin, name)
             if inspect.isroutine(value) and not hasattr(value, "fusionkit_impl"):
                 raise PluginError(
@@ -117,7 +118,7 @@ def _check_hooks(plugin: object, manager: pluggy.PluginManager) -> None:
         kind = "module" if isinstance(plugin, ModuleType) else "object"
         raise PluginError(
             f"answers none of fusionkit's hooks: give the {kind} a function "
-            f"{HOOKS[0]} or {HOOKS[1]}, marked with @fusionkit.hookimpl"
+            f"{' or '.join(PREFIX + kind for kind in KINDS)}, marked with @fusionkit.hookimpl"
         )
 
 

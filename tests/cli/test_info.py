@@ -1,0 +1,114 @@
+"""``fusionkit info``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from fusionkit.cli import facts
+
+
+def test_a_backbone_at_a_terminal(catalog, at_terminal):
+    assert at_terminal("info", "toys/net") == (
+        "toys/net\n"
+        "from          a plugin given in Python 1.5\n"
+        "parameters    480\n"
+        "vector        8 wide\n"
+        "maps          4 at 1/2  8 at 1/4\n"
+        "input         3 x 32 x 32, or other sizes\n"
+        "prepared by   resize to 36 (bicubic), crop 32 x 32, mean 0.485 0.456 0.406, std\n"
+        "              0.229 0.224 0.225\n"
+        "weights       tag_a, tag_b\n"
+        "\n"
+        "stage   blocks   parameters\n"
+        "stem         1          112\n"
+        "body         2          368\n"
+    )
+
+
+def test_a_backbone_for_a_program(catalog, piped):
+    code, out, _ = piped("info", "toys/net", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["kind"] == "backbone"
+    assert (told["name"], told["version"], told["parameters"]) == ("toys/net", "1.5", 480)
+    assert told["stages"][1] == {"name": "body", "blocks": 2, "parameters": 368}
+    assert told["levels"] == [{"channels": 4, "stride": 2}, {"channels": 8, "stride": 4}]
+    assert told["preprocessing"]["interpolation"] == "bicubic"
+    assert told["weights"] == ["tag_a", "tag_b"]
+
+
+def test_a_backbone_takes_no_memory_where_that_works(catalog, monkeypatch):
+    devices = []
+    build = facts._build
+
+    def spy(entry):
+        backbone = build(entry)
+        devices.append(next(backbone.parameters()).device.type)
+        return backbone
+
+    monkeypatch.setattr(facts, "_build", spy)
+    facts.study_backbone(catalog.backbone("toys/net"))
+    picky = facts.study_backbone(catalog.backbone("toys/picky"))
+    assert devices == ["meta", "cpu"]
+    assert [stage.name for stage in picky.stages] == ["stem", "body"]
+    assert picky.weights is None
+    assert torch.get_default_device().type == "cpu"
+
+
+def test_a_backbone_that_cannot_be_built_says_so(catalog, piped):
+    code, out, err = piped("info", "toys/broken")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: toys/broken cannot be built without weights: ValueError: no such layer\n"
+    )
+
+
+def test_a_head_at_a_terminal(catalog, at_terminal):
+    assert at_terminal("info", "join") == (
+        "join\n"
+        "Joins the vectors in a toy way.\n"
+        "\n"
+        "It has two paragraphs that are broken over lines.\n"
+        "\n"
+        "from   a plugin given in Python\n"
+        "\n"
+        "options\n"
+        "hidden: int | None = None\n"
+        "    the width of one layer, in numbers.\n"
+        "must: str (must be given)\n"
+    )
+
+
+def test_a_head_for_a_program(catalog, piped):
+    told = json.loads(piped("info", "toys/tower", "--json")[1])
+    assert (told["kind"], told["name"]) == ("head", "toys/tower")
+    assert told["options"][0] == {
+        "name": "hidden",
+        "type": "int | None",
+        "default": "None",
+        "description": "the width of one layer, in numbers.",
+    }
+    assert told["options"][1]["default"] is None
+
+
+def test_kind_settles_a_name_that_is_both(catalog, piped):
+    assert json.loads(piped("info", "toys/both", "--json")[1])["kind"] == "backbone"
+    both = piped("info", "toys/both", "--json", "--kind", "head")
+    assert json.loads(both[1])["kind"] == "head"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("toys/nett", "plugin 'toys' has no backbone 'nett'. Did you mean 'toys/net'?"),
+        ("jion", "there is no head 'jion'. Did you mean 'join'?"),
+        ("toyz/net", "no plugin 'toyz' is installed"),
+    ],
+)
+def test_a_typo_is_answered_with_near_names(catalog, piped, name, said):
+    code, out, err = piped("info", name)
+    assert (code, out) == (2, "")
+    assert said in err
