@@ -85,7 +85,7 @@ def _find_level(branch: str, given: HeadInput, level: object) -> Level:
         )
     if not isinstance(level, int) or isinstance(level, bool):
         raise ConfigError(
-            f"head option level takes a whole number, -1 for the coarsest maps, got {level!r}"
+            f"option level takes a whole number, -1 for the coarsest maps, got {level!r}"
         )
     count = len(given.levels)
     if not -count <= level < count:

@@ -43,7 +43,7 @@ def refuse_unknown_branches(option: str, given: Collection[str], names: Sequence
     for name in given:
         if name not in names:
             hint = did_you_mean(str(name), names) or f" The branches are {listed(names)}."
-            raise ConfigError(f"head option {option}: there is no branch {name!r}.{hint}")
+            raise ConfigError(f"option {option}: there is no branch {name!r}.{hint}")
 
 
 def check_choice(option: str, value: object, choices: Sequence[str]) -> str:
@@ -51,7 +51,7 @@ def check_choice(option: str, value: object, choices: Sequence[str]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-    raise ConfigError(f"head option {option} is {listed(choices, 'or')}, got {value!r}.{hint}")
+    raise ConfigError(f"option {option} is {listed(choices, 'or')}, got {value!r}.{hint}")
 
 
 def check_width(option: str, value: object) -> int:
@@ -59,8 +59,7 @@ def check_width(option: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     raise ConfigError(
-        f"head option {option} takes a whole number of at least 1, got {value!r}; "
-        "leave it out for none"
+        f"option {option} takes a whole number of at least 1, got {value!r}; leave it out for none"
     )
 
 
@@ -84,7 +83,7 @@ def check_dropout(value: Any) -> float:
     if is_number(value) and 0 <= value < 1:
         return float(value)
     raise ConfigError(
-        f"head option dropout takes the share that is dropped, from 0 up to but not "
+        f"option dropout takes the share that is dropped, from 0 up to but not "
         f"including 1, got {value!r}"
     )
 

@@ -55,7 +55,7 @@ class BranchScores(nn.Module):
                 )
             elif isinstance(norm, Mapping) and name in norm:
                 raise ConfigError(
-                    f"head option norm: branch {name!r} is read by its own classifier, which "
+                    f"option norm: branch {name!r} is read by its own classifier, which "
                     "takes no norm; leave it out, or give it a new classifier with "
                     "Branch(..., classifier=False)"
                 )

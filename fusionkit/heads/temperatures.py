@@ -73,7 +73,7 @@ def _read_temperatures(
     for name, value in values.items():
         if not (is_number(value) and value > 0):
             raise ConfigError(
-                f"head option temperature, for branch {name!r}: a temperature is a positive, "
+                f"option temperature, for branch {name!r}: a temperature is a positive, "
                 f"finite number, got {value!r}; write a number, one for each branch as "
                 f"{{{name!r}: 1.5}}, or 'learned'"
             )

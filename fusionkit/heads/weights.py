@@ -87,26 +87,26 @@ def _read_weights(names: tuple[str, ...], weights: Weights) -> tuple[float, ...]
     example = ", ".join(f"{name!r}: {1 / len(names):.2g}" for name in names[:3])
     if not isinstance(weights, Mapping):
         raise ConfigError(
-            "head option weights is 'equal', 'learned' or a number for each branch, "
+            "option weights is 'equal', 'learned' or a number for each branch, "
             f"got {weights!r}; write for example weights={{{example}}}"
         )
     refuse_unknown_branches("weights", weights, names)
     missing = [name for name in names if name not in weights]
     if missing:
         raise ConfigError(
-            f"head option weights has no weight for {listed(missing)}; write "
+            f"option weights has no weight for {listed(missing)}; write "
             f"weights={{..., {missing[0]!r}: 0}} if it is not to count"
         )
     for name, weight in weights.items():
         if not (is_number(weight) and weight >= 0):
             raise ConfigError(
-                f"head option weights: the weight of {name!r} must be a finite number, zero or "
+                f"option weights: the weight of {name!r} must be a finite number, zero or "
                 f"positive, got {weight!r}"
             )
     total = sum(weights.values())
     if not 0 < total < math.inf:
         raise ConfigError(
-            f"head option weights: their sum is {total:g}, and an average needs a positive, "
+            f"option weights: their sum is {total:g}, and an average needs a positive, "
             f"finite one; write for example weights={{{example}}}, or weights='equal'"
         )
     return tuple(weights[name] / total for name in names)
