@@ -42,9 +42,9 @@ def parse_yaml(text: str, source: str) -> Any:
     except yaml.reader.ReaderError as error:
         line = f":{text.count(chr(10), 0, error.position) + 1}"
         raise ConfigError(
-            f"{source}{line}: the character U+{ord(error.character):04X} has no place in YAML"
+            f"{source}{line}: the character U+{error.character:04X} has no place in YAML"
         ) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{source}: not YAML: {error}") from error
@@ -102,6 +102,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML folds the line breaks of Unicode away in every style but this.
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _write_text)
 add_core_scalars(_Dumper)
 
 
