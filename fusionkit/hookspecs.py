@@ -29,7 +29,11 @@ hookimpl = pluggy.HookimplMarker("fusionkit")
 
 
 class BackboneFactory(Protocol):
-    """Builds one backbone; unknown options are a ``TypeError``."""
+    """Builds one backbone; unknown options are a ``TypeError``.
+
+    It may have an attribute ``available_weights``, the names of its pretrained weights or a
+    function that gives them, for ``fusionkit info`` to show.
+    """
 
     def __call__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,8 +65,7 @@ def _print_backbone(console: Console, facts: BackboneFacts) -> None:
     table.add_row("from", _origin(facts))
     table.add_row("parameters", f"{facts.parameters:,}")
     table.add_row("vector", f"{facts.embed_dim:,} wide")
-    maps = "  ".join(f"{level.channels:,} at 1/{level.stride}" for level in facts.levels)
-    table.add_row("maps", maps or "none")
+    table.add_row("maps", _maps(facts))
     table.add_row("input", _input(facts))
     if facts.preprocessing is not None:
         table.add_row("prepared by", _preparation(facts.preprocessing))
@@ -111,6 +111,20 @@ def _facts_table() -> Table:
 
 def _origin(facts: BackboneFacts | HeadFacts) -> str:
     return f"{facts.distribution or 'a plugin given in Python'} {facts.version or ''}".rstrip()
+
+
+def _maps(facts: BackboneFacts) -> str:
+    """Gives width and stride of each level, with equal ones in a row counted."""
+    runs = [(level, len(list(group))) for level, group in groupby(facts.levels)]
+    return (
+        ", ".join(
+            f"{count} x {level.channels:,} at 1/{level.stride}"
+            if count > 1
+            else f"{level.channels:,} at 1/{level.stride}"
+            for level, count in runs
+        )
+        or "none"
+    )
 
 
 def _input(facts: BackboneFacts) -> str:

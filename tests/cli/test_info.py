@@ -16,7 +16,7 @@ def test_a_backbone_at_a_terminal(catalog, at_terminal):
         "from          a plugin given in Python 1.5\n"
         "parameters    480\n"
         "vector        8 wide\n"
-        "maps          4 at 1/2  8 at 1/4\n"
+        "maps          4 at 1/2, 8 at 1/4\n"
         "input         3 x 32 x 32, or other sizes\n"
         "prepared by   resize to 36 (bicubic), crop 32 x 32, mean 0.485 0.456 0.406, std\n"
         "              0.229 0.224 0.225\n"
@@ -112,3 +112,24 @@ def test_a_typo_is_answered_with_near_names(catalog, piped, name, said):
     code, out, err = piped("info", name)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_equal_maps_in_a_row_are_counted(catalog, piped, monkeypatch):
+    build = facts._build
+
+    def with_equal_maps(entry):
+        backbone = build(entry)
+        backbone.levels = (*backbone.levels, backbone.levels[-1])
+        return backbone
+
+    monkeypatch.setattr(facts, "_build", with_equal_maps)
+    assert "maps          4 at 1/2, 2 x 8 at 1/4" in piped("info", "toys/net")[1]
+
+
+@pytest.mark.parametrize("name", ["timm/resnet18", "torchvision/resnet18"])
+def test_the_built_in_providers_are_described(piped, name):
+    told = json.loads(piped("info", name, "--json")[1])
+    assert told["distribution"] == "torch-fusionkit"
+    assert told["parameters"] == sum(stage["parameters"] for stage in told["stages"]) == 11_176_512
+    assert [stage["name"] for stage in told["stages"]][1:] == [f"layer{i}" for i in range(1, 5)]
+    assert (told["embed_dim"], told["preprocessing"]["size"]) == (512, [224, 224])
