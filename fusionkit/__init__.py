@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusionkit.assembly.compose import compose as compose
     from fusionkit.backbone.channels import adapt_input_channels as adapt_input_channels
     from fusionkit.backbone.contract import Backbone as Backbone
     from fusionkit.backbone.depth import Level as Level
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from fusionkit.catalog import Catalog as Catalog
     from fusionkit.checkpoint.load import load as load
     from fusionkit.checkpoint.save import save as save
-    from fusionkit.assembly.compose import compose as compose
     from fusionkit.errors import AssemblyError as AssemblyError
     from fusionkit.errors import CheckpointError as CheckpointError
     from fusionkit.errors import ConfigError as ConfigError
@@ -81,7 +81,7 @@ _HOMES = {
 }
 
 __all__ = ["__version__", "presets"]
-__all__ += sorted(_HOMES)
+__all__.extend(sorted(_HOMES))
 
 
 def __getattr__(name: str) -> Any:

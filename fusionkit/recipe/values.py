@@ -116,7 +116,7 @@ class Head:
         object.__setattr__(self, "options", _options("Head", self.options))
 
     def __repr__(self) -> str:
-        plain = {k: v for k, v in self.options.items() if k.isidentifier() and not iskeyword(k)}
+        plain = {k: v for k, v in self.options.items() if _is_keyword_argument(k)}
         others = {k: v for k, v in self.options.items() if k not in plain}
         options = "".join(f", {key}={value!r}" for key, value in plain.items())
         return f"Head({self.name!r}{options}{f', **{others!r}' if others else ''})"
@@ -205,6 +205,11 @@ def _options(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_one_line(text: str) -> bool:
     return text.isprintable() and text == text.strip()
+
+
+def _is_keyword_argument(key: str) -> bool:
+    # Python writes identifiers beyond ASCII another way than it was given them.
+    return key.isascii() and key.isidentifier() and not iskeyword(key)
 
 
 def _is_count(value: object) -> bool:

@@ -38,7 +38,7 @@ VALUES = [
     ),
     fk.Head("concat"),
     fk.Head("concat", hidden=[512], name="x", self=1),
-    fk.Head("concat", **{"a-b": 1, "class": 2, "plain": 3}),
+    fk.Head("concat", **{"a-b": 1, "class": 2, "plain": 3, "\N{MICRO SIGN}": 4}),
     fk.Recipe({"b": BRANCH, "a": BRANCH}, fk.Head("mean"), num_classes=3, preprocess="inside"),
 ]
 
