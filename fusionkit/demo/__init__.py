@@ -1,0 +1,1 @@
+"""The whole way from two pretrained backbones to a saved fused model, on data that ships along."""
