@@ -7,9 +7,11 @@ from copy import deepcopy
 from os import fspath
 from typing import Any
 
+from fusionkit.assembly.factory import call_factory
 from fusionkit.assembly.options import check_options
 from fusionkit.backbone.channels import adapt_input_channels
 from fusionkit.backbone.contract import Backbone
+from fusionkit.backbone.depth import Level
 from fusionkit.errors import AssemblyError, CheckpointError, ConfigError
 from fusionkit.features import Reads
 from fusionkit.head import FusionHead
@@ -21,6 +23,9 @@ from fusionkit.tensors.match import load_tensors
 from fusionkit.tensors.read import read_tensors
 
 __all__ = ["build_backbone", "build_part"]
+
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
+RGB = 3
 
 
 def build_backbone(
@@ -35,12 +40,17 @@ def build_backbone(
         load_weights: ``False`` leaves the weights random, to be filled from a saved model.
     """
     weights = None if branch.weights is None else fspath(branch.weights)
-    from_file = weights is not None and weights.endswith(".safetensors")
+    from_file = weights is not None and weights.lower().endswith(".safetensors")
+    if weights is not None and weights.lower().endswith(PICKLES):
+        raise ConfigError(
+            f"weights={weights!r} is not read: such a file may run code when it is opened; "
+            "convert it once, with safetensors.torch.save_file, and give that file"
+        )
     tag = weights if load_weights and not from_file else None
     options = deepcopy(dict(branch.options))
     call = {"in_channels": branch.in_channels, "weights": tag, "num_classes": num_classes}
-    check_options(branch.backbone, factory, (), {**call, **options})
-    backbone: Backbone = factory(**call, **options)
+    check_options(branch.backbone, factory, (), call, options)
+    backbone: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
     _check_backbone(backbone, branch, num_classes)
     if tag is not None and backbone.weights is None:
         raise ConfigError(
@@ -61,20 +71,28 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
         raise AssemblyError(
             f"its factory gave {type(backbone).__name__} instead of a fusionkit.Backbone"
         )
-    width = getattr(backbone, "embed_dim", None)
-    if not isinstance(width, int) or width < 1:
-        raise AssemblyError(f"its `embed_dim` must be the width of its vector, got {width!r}")
+    width: Any = getattr(backbone, "embed_dim", None)
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        raise AssemblyError(f"its `embed_dim` must be the width of its vector, got {width!r:.80}")
+    levels: Any = backbone.levels
+    if not isinstance(levels, tuple) or not all(isinstance(level, Level) for level in levels):
+        raise AssemblyError(
+            f"its `levels` must be a tuple of fusionkit.Level, fine to coarse, got {levels!r:.80}"
+        )
     if backbone.in_channels != branch.in_channels:
         raise AssemblyError(
             f"it takes {backbone.in_channels} channels, but in_channels={branch.in_channels} was "
             "asked for; the factory must pass it on and set `in_channels`"
         )
     if branch.classifier and backbone.num_classes != num_classes:
-        raise ConfigError(
-            f"its own classifier has not {num_classes} classes; leave `classifier` out, and the "
-            "head makes a new one"
+        has = (
+            "it has no classifier of its own"
+            if backbone.num_classes is None
+            else f"its own classifier has {backbone.num_classes} classes, not {num_classes}"
         )
-    if not getattr(backbone, "stages", ()):
+        raise ConfigError(f"{has}; leave `classifier` out, and the head makes a new one")
+    stages: Any = getattr(backbone, "stages", ())
+    if isinstance(stages, tuple) and not stages:
         backbone.stages = measure_stages(backbone)
 
 
@@ -83,7 +101,7 @@ def _fill(backbone: Backbone, path: str) -> None:
     tensors = read_tensors(path)
     trunk = trunk_of(backbone)
     for name in backbone.first_layers:
-        if name in tensors and tensors[name].shape[1] == 3:
+        if name in tensors and tensors[name].ndim > 1 and tensors[name].shape[1] == RGB:
             tensors[name] = adapt_input_channels(tensors[name], backbone.in_channels)
     try:
         load_tensors(trunk, tensors, path, ignore=backbone.dropped_keys)
@@ -95,7 +113,12 @@ def _fill(backbone: Backbone, path: str) -> None:
 
 
 def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) -> Part:
-    """Gives what the policies know of a branch, after checking that the head can read it."""
+    """Gives what the policies know of a branch, after checking that the head can read it.
+
+    Raises:
+        AssemblyError: the backbone's stages do not hold its parameters, or it has not what the
+            head reads.
+    """
     try:
         anatomy = read_anatomy(backbone)
         reads = _reads(name, head).resolve(len(backbone.levels))
@@ -104,14 +127,12 @@ def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) 
                 "the head reads logits, but the backbone has no classifier; choose a head that "
                 "reads vectors, or a backbone whose classifier can be kept (classifier=True)"
             )
-        if reads.maps and not backbone.levels:
-            raise AssemblyError("the head reads maps, but the backbone gives only a vector")
-    except AssemblyError as error:
+        named = trunk_of(backbone).named_parameters()
+        declared = frozenset(key for key, value in named if value.requires_grad)
+        learnable = declared - unread_parameters(backbone, reads) if declared else declared
+    except (AssemblyError, ConfigError) as error:
         raise AssemblyError(f"branch {name!r} ({branch.backbone}): {error}") from error
-    learnable = {key for key, value in trunk_of(backbone).named_parameters() if value.requires_grad}
-    if reads.maps and not (reads.vector or reads.logits):
-        learnable -= unread_parameters(backbone, reads)
-    return Part(branch, anatomy, reads, frozenset(learnable))
+    return Part(branch, anatomy, reads, learnable)
 
 
 def _reads(name: str, head: FusionHead) -> Reads:
@@ -122,7 +143,7 @@ def _reads(name: str, head: FusionHead) -> Reads:
         return Reads.parse(reads)
     if not isinstance(reads, Reads):
         raise AssemblyError(
-            f"the head does not say what it reads of it: set `reads` to 'vector', 'maps', "
-            f"'logits' or a fusionkit.Reads, got {reads!r}"
+            "the head does not say what it reads of it: set `reads` to 'vector', 'maps', "
+            f"'logits' or a fusionkit.Reads, got {reads!r:.80}"
         )
     return reads

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from fusionkit.assembly.branch import build_backbone, build_part
+from fusionkit.assembly.factory import call_factory, located
 from fusionkit.assembly.options import check_options
 from fusionkit.backbone.contract import Backbone
 from fusionkit.catalog import BackboneEntry, Catalog, HeadEntry
@@ -58,6 +59,8 @@ def compose(
     if isinstance(branches, Recipe):
         if head is not None or num_classes is not None:
             raise ConfigError("compose takes a recipe, or branches, head and num_classes; not both")
+        if preprocess not in ("outside", branches.preprocess):
+            raise ConfigError("a recipe has its own `preprocess`; change it there")
         recipe = branches
     else:
         if head is None:
@@ -78,15 +81,15 @@ def assemble(recipe: Recipe, catalog: Catalog, *, load_weights: bool) -> FusedMo
     resolved = dict(recipe.branches)
     for name in sorted(recipe.branches):
         branch = recipe.branches[name]
-        entry = catalog.backbone(branch.backbone)
-        provenance[name] = _origin(entry)
         try:
+            entry = catalog.backbone(branch.backbone)
             keeps = wants_logits if branch.classifier is None else branch.classifier
             backbone = build_backbone(
                 branch, entry.factory, recipe.num_classes if keeps else None, load_weights
             )
         except FusionKitError as error:
-            raise type(error)(f"branch {name!r} ({branch.backbone}): {error}") from error
+            raise located(error, f"branch {name!r} ({branch.backbone})") from error
+        provenance[name] = _origin(entry)
         backbones[name] = backbone
         resolved[name] = replace(
             branch,
@@ -116,11 +119,12 @@ def _build_head(
     head: Head, factory: Callable[..., Any], inputs: Mapping[str, HeadInput], num_classes: int
 ) -> FusionHead:
     options = deepcopy(dict(head.options))
-    check_options(head.name, factory, (inputs,), {"num_classes": num_classes, **options})
+    call = {"num_classes": num_classes}
     try:
-        built = factory(inputs, num_classes=num_classes, **options)
+        check_options(head.name, factory, (inputs,), call, options)
+        built = call_factory(head.name, factory, (inputs,), {**call, **options})
     except FusionKitError as error:
-        raise type(error)(f"head {head.name!r}: {error}") from error
+        raise located(error, f"head {head.name!r}") from error
     if not isinstance(built, FusionHead):
         raise AssemblyError(
             f"head {head.name!r}: its factory gave {type(built).__name__} instead of a "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fusionkit.errors import OptionError, did_you_mean
@@ -12,19 +12,48 @@ __all__ = ["check_options"]
 
 
 def check_options(
-    name: str, factory: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+    name: str,
+    factory: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    given: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> None:
     """Refuses a call that does not fit the factory's signature.
+
+    Args:
+        name: of the backbone or head.
+        factory: what will be called.
+        arguments: by position.
+        given: what the core passes by name.
+        options: what the user wrote.
 
     Raises:
         OptionError: names the option and near names.
     """
-    signature = inspect.signature(factory)
+    for option in options:
+        if option in given:
+            raise OptionError(
+                f"{name!r} was given the option {option!r}, which is not written among the "
+                f"options: it comes from the recipe's own field, {FIELDS.get(option, option)}"
+            )
     try:
-        signature.bind(*arguments, **options)
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some builtins tell nothing; the call itself will
+        return
+    try:
+        signature.bind(*arguments, **given, **options)
     except TypeError as error:
-        known = [key for key in signature.parameters if key not in ("inputs", "self")]
-        wrong = next((key for key in options if key not in signature.parameters), "")
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        takes = [key for key, value in signature.parameters.items() if value.kind in kinds]
+        known = [key for key in takes[len(arguments) :] if key not in given]
+        wrong = next((key for key in options if key not in known), "")
         raise OptionError(
             f"{name!r} was given options it cannot take: {error}.{did_you_mean(wrong, known)}"
         ) from error
+
+
+FIELDS = {
+    "in_channels": "Branch(in_channels=...)",
+    "weights": "Branch(weights=...)",
+    "num_classes": "num_classes of compose",
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, final
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +12,27 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from fusionkit.backbone.contract import Backbone
-from fusionkit.errors import AssemblyError, DataError, PolicyError
+from fusionkit.errors import PolicyError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.model.compiled import forget_compiled
+from fusionkit.model.diagnosis import Diagnosis, diagnose
 from fusionkit.model.groups import build_groups, group_stages
 from fusionkit.model.modes import apply_modes
+from fusionkit.model.ownership import refuse_sharing
 from fusionkit.model.part import Part
-from fusionkit.model.prepare import Prepare
-from fusionkit.model.routing import check_features, route
-from fusionkit.model.schedule import PolicyScheduler, Shape, build_scheduler
+from fusionkit.model.prepare import preparations
+from fusionkit.model.routing import route
+from fusionkit.model.run import check_still, run_branch
+from fusionkit.model.schedule import PolicyScheduler, build_scheduler
+from fusionkit.model.shapes import Shape
 from fusionkit.model.summary import Summary, summarize
 from fusionkit.recipe.values import Recipe
 
 __all__ = ["FusedModel"]
 
 EMBED = Reads(vector=True)
-CRASHES = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
 
 
 @final
@@ -62,17 +67,15 @@ class FusedModel(nn.Module):
         self.parts = dict(parts)
         self.provenance = dict(provenance)
         self.epoch = 0
-        self.prepare = nn.ModuleDict()
-        if recipe.preprocess == "inside":
-            for name, backbone in backbones.items():
-                self.prepare[name] = Prepare(_preprocessing(name, backbone))
+        self.prepare = preparations(backbones if recipe.preprocess == "inside" else {})
         self._sources = {name: part.branch.input for name, part in self.parts.items()}
         self._widths = {
             name: tuple(backbone.levels[level].channels for level in self.parts[name].reads.levels)
             for name, backbone in backbones.items()
         }
         self._still: dict[str, tuple[nn.Module, ...]] = {}
-        _refuse_sharing(backbones, head)
+        self._schedulers: tuple[ReferenceType[PolicyScheduler], ...] = ()
+        refuse_sharing({**backbones, "head": head})
         self.set_epoch(0)
 
     def forward(self, inputs: Any) -> Tensor:
@@ -104,16 +107,14 @@ class FusedModel(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         """Puts what learns into train mode and keeps what is frozen in eval mode."""
-        super().train(mode)
-        self._still = {}
-        if mode:
-            for name, part in self.parts.items():
-                trunk = self._trunk(name)
-                learning = part.learning(self.epoch)
-                if not learning:
-                    self.branches[name].train(False)
-                self._still[name] = apply_modes(trunk, part.anatomy, learning, part.branch.freeze)
-        return self
+        if not isinstance(mode, bool):
+            raise ValueError(f"train takes True or False, got {mode!r}")
+        super().train(True)
+        self._still = {
+            name: apply_modes(self._backbone(name), part, part.learning(self.epoch))
+            for name, part in self.parts.items()
+        }
+        return self if mode else super().train(False)
 
     def set_epoch(self, epoch: int) -> Self:
         """Freezes and thaws what the policies say for ``epoch``, counted from 0.
@@ -123,18 +124,22 @@ class FusedModel(nn.Module):
         """
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise PolicyError(f"set_epoch takes the epoch, counted from 0, got {epoch!r}")
-        for name, part in self.parts.items():
-            try:
-                learning = part.learning(epoch)
-            except PolicyError as error:
-                raise PolicyError(f"branch {name!r}: {error}") from error
-            for path, parameter in self._trunk(name).named_parameters():
-                learns = path in learning
+        learning = {name: self._learning(name, epoch) for name in self.parts}
+        changed = False
+        for name in self.parts:
+            for path, parameter in trunk_of(self._backbone(name)).named_parameters():
+                learns = path in learning[name]
                 if parameter.requires_grad != learns:
                     parameter.requires_grad_(learns)
+                    changed = True
                 if not learns:
                     parameter.grad = None
+        if changed:
+            forget_compiled(type(self).forward)
         self.epoch = epoch
+        for scheduler in self._schedulers:
+            if (alive := scheduler()) is not None:
+                alive.refresh()
         return self.train(self.training)
 
     def param_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
@@ -179,7 +184,7 @@ class FusedModel(nn.Module):
             options: the torch class's own; rates among them (``max_lr``, ``eta_min``) are
                 multiples of each group's rate.
         """
-        return build_scheduler(
+        scheduler = build_scheduler(
             self,
             optimizer,
             shape,
@@ -187,6 +192,8 @@ class FusedModel(nn.Module):
             steps_per_epoch=steps_per_epoch,
             options=options,
         )
+        self._schedulers = (*(each for each in self._schedulers if each()), ref(scheduler))
+        return scheduler
 
     def summary(self, lr: float | None = None) -> Summary:
         """Gives a table of every branch and stage; ``print`` it.
@@ -196,35 +203,41 @@ class FusedModel(nn.Module):
         """
         return summarize(self, lr)
 
-    def _run(self, name: str, x: Any, reads: Reads) -> Features:
-        backbone = self._backbone(name)
-        if self.training:
-            self._check_still(name)
-        if name in self.prepare:
-            x = self.prepare[name](x)
-        try:
-            backbone.check_input(x)
-            features: Features = backbone(x, reads)
-        except DataError as error:
-            raise DataError(f"branch {name!r} ({self._title(name)}) {error}") from error
-        except torch.OutOfMemoryError:
-            raise
-        except CRASHES as error:
-            shape = f" of shape {tuple(x.shape)}" if isinstance(x, Tensor) else ""
-            raise DataError(
-                f"branch {name!r} ({self._title(name)}) failed on an input{shape}: {error}"
-            ) from error
-        widths = self._widths[name] if reads.maps else ()
-        check_features(name, features, reads, backbone.embed_dim, widths)
-        return features
+    def diagnose(self, inputs: Any) -> Diagnosis:
+        """Gives the scale of what each branch hands to the head, and what is not finite; print it.
 
-    def _check_still(self, name: str) -> None:
-        for module in self._still.get(name, ()):
-            if module.training:
-                raise PolicyError(
-                    f"branch {name!r}: a frozen {type(module).__name__} was put into train mode "
-                    "by hand, so it would drift; call model.train(), which keeps frozen parts still"
-                )
+        Runs in eval mode without gradients, and leaves the model as it was. The diagnosis warns
+        of NaN and infinities, by branch and parameter, and of branches whose features are more
+        than 100 times larger than another's.
+
+        Args:
+            inputs: as for ``forward``.
+        """
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                return diagnose(self, self.features(inputs))
+        finally:
+            self.train(training)
+
+    def _run(self, name: str, x: Any, reads: Reads) -> Features:
+        check_still(name, self._still[name])
+        prepare = self.prepare[name] if name in self.prepare else None  # noqa: SIM401
+        widths = self._widths[name] if reads.maps else ()
+        backbone = self._backbone(name)
+        return run_branch(
+            name, backbone, x, reads, title=self._title(name), prepare=prepare, channels=widths
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_schedulers": ()}  # a copy has schedulers of its own
+
+    def _learning(self, name: str, epoch: int) -> frozenset[str]:
+        try:
+            return self.parts[name].learning(epoch)
+        except PolicyError as error:
+            raise PolicyError(f"branch {name!r} ({self._title(name)}): {error}") from error
 
     def _title(self, name: str) -> str:
         return self.recipe.branches[name].backbone
@@ -233,29 +246,3 @@ class FusedModel(nn.Module):
         backbone = self.branches[name]
         assert isinstance(backbone, Backbone)
         return backbone
-
-    def _trunk(self, name: str) -> nn.Module:
-        return trunk_of(self._backbone(name))
-
-
-def _preprocessing(name: str, backbone: Backbone) -> Any:
-    if backbone.preprocessing is None:
-        raise AssemblyError(
-            f"branch {name!r}: it is not known how its inputs are prepared; give "
-            "Branch(preprocessing=...) or compose with preprocess='outside'"
-        )
-    return backbone.preprocessing.for_channels(backbone.in_channels)
-
-
-def _refuse_sharing(backbones: Mapping[str, Backbone], head: FusionHead) -> None:
-    """Refuses a parameter that stands in two branches: freezing one would freeze the other."""
-    owners: dict[int, str] = {}
-    modules: list[tuple[str, nn.Module]] = [*backbones.items(), ("head", head)]
-    for name, module in modules:
-        for path, parameter in module.named_parameters():
-            owner = owners.setdefault(id(parameter), name)
-            if owner != name:
-                raise AssemblyError(
-                    f"branches {owner!r} and {name!r} share the parameter {path!r}; a factory "
-                    "must build a new backbone at each call"
-                )

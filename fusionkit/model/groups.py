@@ -34,8 +34,11 @@ def build_groups(
         AssemblyError: a parameter is in no group or in two.
     """
     for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-        if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise PolicyError(f"param_groups: {name} must be zero or positive, got {value!r}")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise PolicyError(
+                f"param_groups: {name} must be a number, zero or positive, got {value!r:.80}"
+            )
     groups: dict[str, dict[str, Any]] = {}
     for name, part in parts.items():
         trunk = dict(trunk_of(backbones[name]).named_parameters())
@@ -47,8 +50,12 @@ def build_groups(
             if slot.decays:
                 group["weight_decay"] = weight_decay if decay is None else decay
             group["params"].append(trunk[slot.name])
+    seen: set[int] = set()
     for path, module in head.named_modules():
         for leaf, parameter in module.named_parameters(path, recurse=False):
+            if id(parameter) in seen:  # tied
+                continue
+            seen.add(id(parameter))
             decays = parameter.ndim > 1 and not is_norm(module) and not leaf.endswith("bias")
             group = _group(groups, ["head"], decays, lr)
             if decays:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,46 +18,51 @@ from fusionkit.model.anatomy import trunk_of
 
 __all__ = ["measure_stages", "unread_parameters"]
 
+Result = TypeVar("Result")
+
+CRASHES = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+
 
 def measure_stages(backbone: Backbone) -> tuple[Stage, ...]:
     """Gives stages in the order in which the trunk's children first run.
 
     Each child is a stage, and its own children are the blocks. Parameters that stand beside the
-    children, such as a class token, go with the first stage.
+    children, such as a class token, go with the first stage. The backbone itself is not touched:
+    a twin of it runs, with a batch of one.
 
     Raises:
         AssemblyError: some parameter's module did not run, so that its depth is unknown.
     """
+    order = _on_twin(backbone, _first_runs, batch=1)
     trunk = trunk_of(backbone)
-    order = _first_runs(backbone, trunk)
-    missed = [
-        name
-        for name, _ in trunk.named_parameters()
-        if "." in name and name.rpartition(".")[0] not in order
-    ]
-    if missed:
-        raise AssemblyError(
-            f"the depth of {missed[0]!r} is unknown: its module did not run in a forward pass; "
-            "declare `stages`"
-        )
-    prefix = _common_container(trunk, order)
-    children: dict[str, None] = {}
-    for path in order:
-        children.setdefault(_child(path, prefix), None)
-    beside = [
-        name
-        for name, _ in trunk.named_parameters()
-        if _child(name, prefix) not in children and name.rpartition(".")[0] not in children
-    ]
+    names = [name for name, _ in trunk.named_parameters()]
+    prefix = _common_container(trunk, [path for path in order if _has_parameters(trunk, path)])
+    ran = list(dict.fromkeys(_child(path, prefix) for path in order if _is_in(path, prefix)))
+    children = [path for path in ran if _has_parameters(trunk, path)]
+    beside = []
+    for name in names:
+        owner = name.rpartition(".")[0]
+        if _is_in(name, prefix) and _child(name, prefix) in children:
+            continue
+        if owner != prefix and not _is_in(prefix, owner):
+            raise AssemblyError(
+                f"the depth of {name!r} is unknown: its module did not run in a forward pass; "
+                "declare `stages`"
+            )
+        beside.append(name)
+    if not children:
+        return (Stage("all", tuple(names)),) if names else ()
     stages: list[Stage] = []
     for path in children:
-        module = trunk.get_submodule(path)
-        blocks: list[str | tuple[str, ...]] = [(path,)]
-        if isinstance(module, (nn.Sequential, nn.ModuleList)):
-            blocks = [(f"{path}.{name}",) for name, child in module.named_children()]
-            blocks = [block for block in blocks if any(_has_parameters(trunk, block))]
+        blocks = _blocks(trunk, path)
         if not stages:
             blocks[0] = (*blocks[0], *beside)
+        follows = ran[ran.index(path) + 1 :]
+        for other in follows[: next((i for i, p in enumerate(follows) if p in children), None)]:
+            blocks[-1] = (*blocks[-1], other)
         stages.append(Stage(path.replace("/", "_"), *blocks))
     return tuple(stages)
 
@@ -63,31 +70,60 @@ def measure_stages(backbone: Backbone) -> tuple[Stage, ...]:
 def unread_parameters(backbone: Backbone, reads: Reads) -> frozenset[str]:
     """Gives the trunk's parameters that what is read does not depend on.
 
-    Such parameters get no gradient: those behind the last map that is read. The pass runs on
-    the meta device, where it computes nothing, and changes nothing.
+    Such parameters get no gradient: those behind the last map that is read, a classifier that
+    nobody asks, a mask token. The backbone itself is not touched: a twin of it runs.
     """
-    trunk = trunk_of(backbone)
-    prefix = f"{backbone.trunk_path}." if backbone.trunk_path else ""
-    state: dict[str, Tensor] = {
-        name: value.detach().to("meta").requires_grad_(value.is_floating_point())
-        for name, value in backbone.named_parameters()
-    }
-    state |= {name: value.to("meta") for name, value in backbone.named_buffers()}
-    example = pytree.tree_map_only(Tensor, lambda value: value.to("meta"), backbone.example())
-    was_training = backbone.training
-    backbone.eval()
-    try:
-        with torch.enable_grad():
-            features: Features = torch.func.functional_call(backbone, state, (example, reads))
-            outputs = [value.sum() for value in _read(features, reads)]
-            names = [prefix + name for name, _ in trunk.named_parameters()]
-            leaves = [state[name] for name in names]
-            gradients = torch.autograd.grad(sum(outputs), leaves, allow_unused=True)
-    finally:
-        backbone.train()  # both ways, for trunks that cache in eval mode
-        backbone.train(was_training)
-    unread = (name for name, gradient in zip(names, gradients, strict=True) if gradient is None)
-    return frozenset(name.removeprefix(prefix) for name in unread)
+
+    def ask(twin: Backbone, example: Any) -> frozenset[str]:
+        parameters = {
+            name: value
+            for name, value in trunk_of(twin).named_parameters()
+            if value.requires_grad_(value.is_floating_point()).requires_grad
+        }
+        features: Features = twin(example, reads)
+        outputs = [value.sum() for value in _read(features, reads) if value.requires_grad]
+        if not outputs:
+            return frozenset(parameters)
+        total = torch.stack(outputs).sum()
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+        pairs = zip(parameters, gradients, strict=True)
+        return frozenset(name for name, gradient in pairs if gradient is None)
+
+    return _on_twin(backbone, ask, batch=2)
+
+
+def _on_twin(backbone: Backbone, ask: Callable[[Backbone, Any], Result], batch: int) -> Result:
+    """Asks a twin in eval mode, on the meta device if it can run there, and a real one if not.
+
+    The meta device computes nothing and holds no data. Neither twin leaves a trace in the
+    backbone (tables kept in eval mode, say) or in the random state.
+    """
+    failure: Exception | None = None
+    with torch.random.fork_rng(devices=()), torch.enable_grad():
+        for twin_of in (_meta_twin, _real_twin):
+            try:
+                return ask(*twin_of(backbone, batch))
+            except CRASHES as error:
+                failure = error
+    raise AssemblyError(
+        "it cannot be measured, since it fails on its own example: "
+        f"{type(failure).__name__}: {failure}"
+    ) from failure
+
+
+def _meta_twin(backbone: Backbone, batch: int) -> tuple[Backbone, Any]:
+    """Gives a copy whose parameters and buffers have shapes and types, but no data."""
+    memo: dict[int, Any] = {}
+    for parameter in backbone.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+    for buffer in backbone.buffers():
+        memo[id(buffer)] = buffer.detach().to("meta")
+    example = pytree.tree_map_only(Tensor, lambda value: value.to("meta"), backbone.example(batch))
+    return deepcopy(backbone, memo).eval(), example
+
+
+def _real_twin(backbone: Backbone, batch: int) -> tuple[Backbone, Any]:
+    return deepcopy(backbone).eval(), backbone.example(batch)
 
 
 def _read(features: Features, reads: Reads) -> list[Tensor]:
@@ -98,10 +134,9 @@ def _read(features: Features, reads: Reads) -> list[Tensor]:
     return read
 
 
-def _first_runs(backbone: Backbone, trunk: nn.Module) -> list[str]:
-    """Gives the paths of the modules that hold parameters, in the order of their first run."""
+def _first_runs(backbone: Backbone, example: Any) -> list[str]:
+    """Gives the paths of the trunk's modules in the order of their first run."""
     order: dict[str, None] = {}
-    handles = []
 
     def record(path: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
@@ -109,42 +144,52 @@ def _first_runs(backbone: Backbone, trunk: nn.Module) -> list[str]:
 
         return hook
 
-    for path, module in trunk.named_modules():
-        if path and next(module.parameters(recurse=False), None) is not None:
-            handles.append(module.register_forward_pre_hook(record(path)))
-    was_training = backbone.training
-    backbone.eval()
-    try:
-        with torch.no_grad():
-            reads = Reads(vector=True, logits=backbone.num_classes is not None)
-            backbone(backbone.example(1), reads.resolve(len(backbone.levels)))
-    finally:
-        for handle in handles:
-            handle.remove()
-        backbone.train()
-        backbone.train(was_training)
+    for path, module in trunk_of(backbone).named_modules():
+        if path:
+            module.register_forward_pre_hook(record(path))
+    reads = Reads(vector=True, logits=backbone.num_classes is not None)
+    with torch.no_grad():
+        backbone(example, reads.resolve(len(backbone.levels)))
     return list(order)
 
 
-def _common_container(trunk: nn.Module, order: list[str]) -> str:
-    """Gives the path of the deepest container that holds all that ran, so that it has parts."""
+def _common_container(trunk: nn.Module, paths: Iterable[str]) -> str:
+    """Gives the path of the deepest module that holds all that ran, so that it has parts."""
     prefix = ""
     while True:
-        children = {_child(path, prefix) for path in order}
+        inside = {path for path in paths if _is_in(path, prefix)}
+        children = {_child(path, prefix) for path in inside}
         if len(children) != 1:
             return prefix
         only = next(iter(children))
-        if only in order or not list(trunk.get_submodule(only).children()):
+        if not any(_is_in(path, only) for path in inside):
             return prefix
         prefix = only
 
 
+def _is_in(path: str, prefix: str) -> bool:
+    return not prefix or path.startswith(f"{prefix}.")
+
+
 def _child(path: str, prefix: str) -> str:
     """Gives the path of the child of ``prefix`` that ``path`` is in."""
-    rest = path[len(prefix) :].lstrip(".") if prefix else path
-    return f"{prefix}.{rest.split('.')[0]}" if prefix else rest.split(".")[0]
+    if not prefix:
+        return path.partition(".")[0]
+    return f"{prefix}.{path[len(prefix) + 1 :].partition('.')[0]}"
 
 
-def _has_parameters(trunk: nn.Module, block: str | tuple[str, ...]) -> list[bool]:
-    paths = (block,) if isinstance(block, str) else block
-    return [next(trunk.get_submodule(path).parameters(), None) is not None for path in paths]
+def _blocks(trunk: nn.Module, path: str) -> list[tuple[str, ...]]:
+    """Gives the blocks of one stage: the members of a container, else the module itself."""
+    module = trunk.get_submodule(path)
+    members = [f"{path}.{name}" for name, _ in module.named_children()]
+    members = [member for member in members if _has_parameters(trunk, member)]
+    if not isinstance(module, (nn.Sequential, nn.ModuleList)) or not members:
+        return [(path,)]
+    blocks: list[tuple[str, ...]] = [(member,) for member in members]
+    own = (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False))
+    blocks[0] = (*blocks[0], *own)
+    return blocks
+
+
+def _has_parameters(trunk: nn.Module, path: str) -> bool:
+    return next(trunk.get_submodule(path).parameters(), None) is not None

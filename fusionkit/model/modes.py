@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
-from fusionkit.policy.freeze import Freeze
-from fusionkit.policy.slots import Anatomy
+from fusionkit.backbone.contract import Backbone
+from fusionkit.model.anatomy import trunk_of
+from fusionkit.model.part import Part
 
 __all__ = ["apply_modes"]
+
+INDIFFERENT = frozenset(
+    {
+        *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Embedding, nn.LayerNorm, nn.GroupNorm),
+        *(nn.Identity, nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Flatten),
+        *(nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid),
+        *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    }
+)
+"""Types whose forward pass is the same in both modes, so that nobody needs to watch them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Below:
-    """What lies at and below one module."""
+    """What lies at and below one module: counts of parameters, and the stages they are in."""
 
     own: int
     total: int
@@ -22,68 +34,95 @@ class _Below:
     stages: frozenset[int]
 
 
-def apply_modes(
-    trunk: nn.Module, anatomy: Anatomy, learning: frozenset[str], freeze: Freeze
-) -> tuple[nn.Module, ...]:
-    """Puts every module of a trunk in the mode that its part is in, and gives those in eval.
+def apply_modes(backbone: Backbone, part: Part, learning: frozenset[str]) -> tuple[nn.Module, ...]:
+    """Puts every module of a backbone in the mode of its part, and gives the still ones to watch.
 
     A module that only has parameters of its own trains when all of them learn, so that a norm
     layer with one frozen parameter keeps its statistics. A module with parts trains when any of
-    them learns. A module without parameters, such as a dropout, goes with the part it stands in:
-    its parent's, or, where the parent spans several stages, the one before it.
+    them learns; one that spans several stages, when all of these learn, since what it does by
+    itself (a functional dropout) might happen in a frozen one. A module without parameters, such
+    as a dropout, goes with the stage whose block names it, else with the part it stands in: its
+    parent's, or, where the parent spans several stages, the one before it. A module that stands
+    in several places is still if it is still in one of them.
+
+    Returns:
+        The modules in eval mode whose forward pass depends on the mode.
     """
-    stage_of = {slot.name: slot.stage for slot in anatomy.slots}
-    learns = [False] * len(anatomy.stages)
-    for name in learning:
-        learns[stage_of[name]] = True
+    freeze = part.branch.freeze
+    stage_of = {slot.name: slot.stage for slot in part.anatomy.slots}
+    awake = {stage_of[name] for name in learning}
+    asleep = {stage_of[name] for name in part.learnable} - awake
+    places = {
+        id(parameter): (stage_of[name], name in learning)
+        for name, parameter in trunk_of(backbone).named_parameters()
+    }
+    homes = _homes(backbone)
     below: dict[nn.Module, _Below] = {}
-    _survey(trunk, "", stage_of, learning, below)
-    still: list[nn.Module] = []
+    _survey(backbone, places, below)
+    trains: dict[nn.Module, bool] = {}
 
     def visit(module: nn.Module, train: bool) -> None:
         if freeze.norm == "eval" and getattr(module, "running_mean", None) is not None:
             train = False
         if freeze.dropout == "eval" and "drop" in type(module).__name__.lower():
             train = False
+        train = trains[module] = train and trains.get(module, True)
         if module.training != train:
             module.train(train)
-        if not train:
-            still.append(module)
-        spans = len(below[module].stages) > 1
         before = min(below[module].stages, default=0)
         for child in module.children():
             facts = below[child]
             if facts.total:
-                visit(child, _trains(facts))
+                visit(child, _trains(facts, asleep))
                 before = max(facts.stages)
+            elif child in homes:
+                visit(child, homes[child] in awake)
             else:
-                visit(child, learns[before] if spans else train)
+                visit(child, before in awake if len(below[module].stages) > 1 else train)
 
-    visit(trunk, _trains(below[trunk]) if below[trunk].total else False)
-    return tuple(still)
+    visit(backbone, bool(learning) and _trains(below[backbone], asleep))
+    return tuple(module for module, train in trains.items() if not train and _minds(module))
 
 
-def _trains(facts: _Below) -> bool:
-    return facts.learning == facts.total if facts.own == facts.total else facts.learning > 0
+def _trains(facts: _Below, asleep: set[int]) -> bool:
+    if facts.own == facts.total:
+        return facts.learning == facts.total
+    if len(facts.stages) > 1 and facts.stages & asleep:
+        return False
+    return facts.learning > 0
+
+
+def _minds(module: nn.Module) -> bool:
+    """Tells whether a module's forward pass depends on its mode, as far as is known."""
+    return type(module) not in INDIFFERENT or bool(module._forward_pre_hooks)
+
+
+def _homes(backbone: Backbone) -> dict[nn.Module, int]:
+    """Gives the stage of each module that a block names, or that lies below one."""
+    modules = dict(trunk_of(backbone).named_modules(remove_duplicate=False))
+    homes: dict[nn.Module, int] = {}
+    for index, stage in enumerate(backbone.stages):
+        for path in (path for block in stage.blocks for path in block if path in modules):
+            for module in modules[path].modules():
+                homes[module] = min(index, homes.get(module, index))
+    return homes
 
 
 def _survey(
     module: nn.Module,
-    prefix: str,
-    stage_of: dict[str, int],
-    learning: frozenset[str],
+    places: Mapping[int, tuple[int, bool]],
     below: dict[nn.Module, _Below],
 ) -> _Below:
     """Counts parameters, and those that learn, at and below every module."""
-    names = [prefix + name for name, _ in module.named_parameters(recurse=False)]
-    known = [name for name in names if name in stage_of]
-    own = total = len(known)
-    count = sum(name in learning for name in known)
-    stages = {stage_of[name] for name in known}
-    for name, child in module.named_children():
-        facts = _survey(child, f"{prefix}{name}.", stage_of, learning, below)
+    if module in below:
+        return below[module]
+    own = [places[id(value)] for value in module.parameters(recurse=False)]
+    stages = {stage for stage, _ in own}
+    total, count = len(own), sum(learns for _, learns in own)
+    for child in module.children():
+        facts = _survey(child, places, below)
         total += facts.total
         count += facts.learning
         stages |= facts.stages
-    below[module] = _Below(own, total, count, frozenset(stages))
+    below[module] = _Below(len(own), total, count, frozenset(stages))
     return below[module]

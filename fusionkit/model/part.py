@@ -40,6 +40,9 @@ class Part:
         return lr.rate(slot.stage, len(self.anatomy.stages))
 
     def warmth(self, stage: int, epoch: float) -> float:
-        """Gives the warm-up's factor for a stage at a point in time, counted in epochs."""
+        """Gives the warm-up's factor for a stage at a point in time, counted in epochs.
+
+        A stage that is still frozen has the factor that it will begin with.
+        """
         thawed = self.branch.freeze.thaw_epoch(stage, len(self.anatomy.stages))
-        return self.branch.lr.warmth(epoch - thawed)
+        return self.branch.lr.warmth(max(0.0, epoch - thawed))

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fusionkit.errors import DataError
+from fusionkit.backbone.contract import Backbone
+from fusionkit.errors import AssemblyError, DataError
 from fusionkit.preprocessing import Preprocessing
 
-__all__ = ["Prepare"]
+__all__ = ["Prepare", "preparations"]
 
 CHECKED_BATCHES = 8
+SLACK = 0.1
+"""How far a bicubic resize before the model may overshoot [0, 1]."""
+
+NEAREST = "nearest-exact"
+"""PIL's and torchvision's nearest neighbour; torch's "nearest" is off by half a pixel."""
+
+
+def preparations(backbones: Mapping[str, Backbone]) -> nn.ModuleDict:
+    """Gives what prepares each branch's input, by branch.
+
+    Raises:
+        AssemblyError: it is not known how a branch's inputs were prepared.
+    """
+    prepare = nn.ModuleDict()
+    for name, backbone in backbones.items():
+        if backbone.preprocessing is None:
+            raise AssemblyError(
+                f"branch {name!r}: it is not known how its inputs are prepared; give "
+                "Branch(preprocessing=...) or compose with preprocess='outside'"
+            )
+        prepare[name] = Prepare(backbone.preprocessing.for_channels(backbone.in_channels))
+    return prepare
 
 
 class Prepare(nn.Module):
-    """Turns raw images "b c h w", uint8 or in [0, 1], into what one branch was trained on.
+    """Turns raw images "b c h w" (or clips "b c t h w") into what one branch was trained on.
 
-    The range of the first batches is looked at, since images in 0 to 255 as floats would pass
-    without an error and be misread. Under ``torch.compile`` and export nothing is looked at.
+    They are uint8, or floats in [0, 1]. The range of the first batches is looked at, since
+    images in 0 to 255 as floats would pass without an error and be misread. Under
+    ``torch.compile`` and export nothing is looked at.
     """
 
     mean: Tensor
@@ -35,20 +62,46 @@ class Prepare(nn.Module):
         self._to_check = CHECKED_BATCHES
 
     def forward(self, images: Tensor) -> Tensor:
-        """Gives "b c height width" of the size that the branch takes."""
+        """Gives "b c height width" (or "b c t height width") of the size that the branch takes.
+
+        Raises:
+            DataError: they are no images, have other channels, or are not raw.
+        """
+        self._check(images)
+        if images.ndim == 5:
+            frames = rearrange(images, "b c t h w -> (b t) c h w")
+            return rearrange(self._prepare(frames), "(b t) c h w -> b c t h w", b=len(images))
+        return self._prepare(images)
+
+    def _prepare(self, images: Tensor) -> Tensor:
         if images.dtype == torch.uint8:
-            images = images.to(self.mean.dtype) / 255
-        elif self._to_check and not torch.compiler.is_compiling():
-            self._check_range(images)
+            images = images.float() / 255
         images = self._crop(self._resize(images))
-        return (images - self.mean) / self.std
+        return (images.to(self.mean.dtype) - self.mean) / self.std
+
+    def _check(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor):
+            raise DataError(f"takes raw images 'b c h w', got {type(images).__name__}")
+        if images.ndim not in (4, 5):
+            raise DataError(f"takes raw images 'b c h w', got shape {tuple(images.shape)}")
+        channels = self.mean.shape[1]
+        if images.shape[1] != channels:
+            raise DataError(
+                f"takes {channels} channels, got {images.shape[1]} in shape {tuple(images.shape)}"
+            )
+        if images.dtype == torch.uint8:
+            return
+        if not images.is_floating_point():
+            raise DataError(f"takes raw images as uint8 or floats in [0, 1], got {images.dtype}")
+        if self._to_check and images.numel() and not torch.compiler.is_compiling():
+            self._check_range(images)
 
     def _check_range(self, images: Tensor) -> None:
         self._to_check -= 1
         low, high = (float(value) for value in torch.aminmax(images.detach()))
-        if not (low >= 0 and high <= 1):
+        if not (low >= -SLACK and high <= 1 + SLACK):
             raise DataError(
-                f"raw images must be uint8 or floats in [0, 1], got {images.dtype} in "
+                f"takes raw images as uint8 or floats in [0, 1], got {images.dtype} in "
                 f"[{low:.3g}, {high:.3g}]; this model prepares its inputs itself, so give it "
                 "images that are not yet normalised"
             )
@@ -64,7 +117,7 @@ class Prepare(nn.Module):
             return images
         mode = self.preprocessing.interpolation
         if mode == "nearest":
-            return functional.interpolate(images, size=target, mode=mode)
+            return functional.interpolate(images, size=target, mode=NEAREST)
         resized = functional.interpolate(
             images, size=target, mode=mode, align_corners=False, antialias=True
         )

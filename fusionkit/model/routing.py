@@ -1,4 +1,4 @@
-"""Hands each branch its input, and says what is missing, too much, or of the wrong size."""
+"""Hands each branch its input, and says what is missing or too much."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fusionkit.errors import AssemblyError, DataError, did_you_mean
-from fusionkit.features import Features, Reads
+from fusionkit.errors import DataError, did_you_mean
 
-__all__ = ["check_features", "route"]
+__all__ = ["route"]
 
 
 def route(inputs: Any, sources: Mapping[str, str]) -> dict[str, Any]:
@@ -55,46 +54,20 @@ def route(inputs: Any, sources: Mapping[str, str]) -> dict[str, Any]:
 def _check_batches(routed: Mapping[str, Any]) -> None:
     first: tuple[str, int] | None = None
     for branch, value in routed.items():
-        if isinstance(value, Tensor) and value.ndim:
-            if first is None:
-                first = branch, value.shape[0]
-            elif value.shape[0] != first[1]:
-                raise DataError(
-                    f"branch {branch!r} got a batch of {value.shape[0]}, "
-                    f"but branch {first[0]!r} one of {first[1]}"
-                )
-
-
-def check_features(
-    branch: str, features: Features, reads: Reads, embed_dim: int, channels: tuple[int, ...]
-) -> None:
-    """Refuses features that are not what the backbone declared.
-
-    Args:
-        branch: whose they are.
-        features: what its forward pass gave.
-        reads: what was asked for.
-        embed_dim: the width d that it declares for "b d".
-        channels: the widths that it declares for the maps asked for.
-    """
-    if not isinstance(features, Features):
-        raise AssemblyError(
-            f"the backbone of branch {branch!r} gave {type(features).__name__}; its forward must "
-            "give fusionkit.Features"
-        )
-    if reads.vector:
-        vector = features.vector
-        if vector is None or vector.ndim != 2 or vector.shape[1] != embed_dim:
-            got = None if vector is None else tuple(vector.shape)
-            raise AssemblyError(
-                f"the backbone of branch {branch!r} declares a vector 'b {embed_dim}', gave {got}"
+        length = _length(value)
+        if length is None:
+            continue
+        if first is None:
+            first = branch, length
+        elif length != first[1]:
+            raise DataError(
+                f"branch {branch!r} got a batch of {length}, "
+                f"but branch {first[0]!r} one of {first[1]}"
             )
-    if channels:
-        widths = tuple(value.shape[1] for value in features.maps if value.ndim == 4)
-        if widths != channels:
-            raise AssemblyError(
-                f"the backbone of branch {branch!r} declares maps of {channels} channels, gave "
-                f"{[tuple(value.shape) for value in features.maps]}"
-            )
-    if reads.logits and (features.logits is None or features.logits.ndim != 2):
-        raise AssemblyError(f"the backbone of branch {branch!r} gave no logits 'b k'")
+
+
+def _length(value: Any) -> int | None:
+    """Gives the batch dimension of a tensor, or of the first one in a mapping of tensors."""
+    if isinstance(value, Mapping):
+        value = next((each for each in value.values() if isinstance(each, Tensor)), None)
+    return value.shape[0] if isinstance(value, Tensor) and value.ndim else None

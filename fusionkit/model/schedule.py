@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as torch_schedulers
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from fusionkit.errors import ConfigError, PolicyError, did_you_mean
+from fusionkit.errors import ConfigError, PolicyError
+from fusionkit.model.shapes import Shape, build_shape, choose_shape
 
 if TYPE_CHECKING:
     from fusionkit.model.fused import FusedModel
 
 __all__ = ["PolicyScheduler", "build_scheduler"]
 
-Shape = Callable[..., LRScheduler]
-
-SHAPES: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, str]]] = {
-    # name: torch's class, our defaults, torch's name for total_steps
-    "constant": ("ConstantLR", {"factor": 1.0, "total_iters": 0}, {}),
-    "linear": (
-        "LinearLR",
-        {"start_factor": 1.0, "end_factor": 0.0},
-        {"total_steps": "total_iters"},
-    ),
-    "step": ("StepLR", {}, {}),
-    "multistep": ("MultiStepLR", {}, {}),
-    "exponential": ("ExponentialLR", {}, {}),
-    "polynomial": ("PolynomialLR", {}, {"total_steps": "total_iters"}),
-    "cosine": ("CosineAnnealingLR", {}, {"total_steps": "T_max"}),
-    "cosine_restarts": ("CosineAnnealingWarmRestarts", {}, {}),
-    "one_cycle": ("OneCycleLR", {"max_lr": 1.0}, {}),
-    "cyclic": ("CyclicLR", {"base_lr": 0.1, "max_lr": 1.0}, {}),
-    "plateau": ("ReduceLROnPlateau", {}, {}),
-}
+HEAD_GROUPS = frozenset({"head/decay", "head/no_decay"})
 
 
 class PolicyScheduler(LRScheduler):
@@ -47,6 +29,9 @@ class PolicyScheduler(LRScheduler):
     factor: ratios between groups stay as the policies say, whatever the shape. Rates given to
     it (``max_lr``, ``eta_min``, ``base_lr``) are therefore multiples of each group's own rate.
     Its momentum, where it cycles it, is handed on as it is.
+
+    Attributes:
+        shape: torch's scheduler, over a rate of 1.
     """
 
     def __init__(
@@ -60,57 +45,79 @@ class PolicyScheduler(LRScheduler):
         self._model = model
         self._places = model.group_stages()
         self._steps_per_epoch = steps_per_epoch
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", float(group["lr"]))
-            if group.get("name") not in self._places and group.get("name") not in HEAD_GROUPS:
-                raise PolicyError(
-                    f"the optimizer has a group {group.get('name')!r} that is not of this model; "
-                    "build it from model.param_groups(lr=...)"
-                )
+        _check_groups(optimizer, self._places)
         self._shadow = _shadow_of(optimizer)
-        self.shape = shape(self._shadow, **options)
+        self.shape = build_shape(shape, self._shadow, options)
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float | torch.Tensor]:
         """Gives the rate of each group: base x shape x warm-up."""
         factor = float(self._shadow.param_groups[0]["lr"])
         return [
-            base * factor * self._warmth(group.get("name", ""))
+            base * factor * self._warmth(group["name"])
             for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)
         ]
 
-    def step(self, *arguments: Any) -> None:
+    def step(self, *arguments: Any, **named: Any) -> None:
         """Advances by one step; the plateau shape takes the metric that it watches."""
         if self.last_epoch >= 0:
+            if isinstance(self.shape, ReduceLROnPlateau) and not (arguments or named):
+                raise ConfigError("the plateau schedule watches a metric: scheduler.step(metric)")
             self._shadow.step()  # moves nothing; torch wants it before the scheduler's step
-            self.shape.step(*arguments)
+            self.shape.step(*arguments, **named)
         self.last_epoch += 1
-        self._step_count = getattr(self, "_step_count", 0) + 1
+        self._step_count += 1
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Writes the rates, and a cycled momentum, into the optimizer; advances nothing."""
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-            for name in ("momentum", "betas"):
-                if name in group and self._cycles_momentum():
-                    group[name] = self._shadow.param_groups[0][name]
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+            if getattr(self.shape, "cycle_momentum", False):
+                shadow = self._shadow.param_groups[0]
+                if "betas" in group:
+                    group["betas"] = (shadow["betas"][0], *group["betas"][1:])
+                elif "momentum" in group:
+                    group["momentum"] = shadow["momentum"]
+        self._last_lr = [
+            rate.clone() if isinstance(rate, torch.Tensor) else rate
+            for rate in (group["lr"] for group in self.optimizer.param_groups)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """Gives what a resumed run needs: plain numbers, no model."""
+        shadow = self._shadow.param_groups[0]
         return {
             "last_epoch": self.last_epoch,
-            "base_lrs": list(self.base_lrs),
-            "shape": self.shape.state_dict(),
-            "factor": self._shadow.param_groups[0]["lr"],
+            "base_lrs": [float(base) for base in self.base_lrs],
+            "groups": [group["name"] for group in self.optimizer.param_groups],
+            "shape": _plain(self.shape.state_dict()),
+            "shadow": {name: _plain(shadow[name]) for name in SHADOWED if name in shadow},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from what ``state_dict`` gave."""
+        """Goes on from what ``state_dict`` gave, at the rates that it had.
+
+        Raises:
+            PolicyError: it was made for other groups.
+        """
+        groups = [group["name"] for group in self.optimizer.param_groups]
+        theirs = state_dict.get("groups")
+        if theirs != groups:
+            changed = sorted(set(groups) ^ set(theirs or ()))
+            raise PolicyError(
+                "the scheduler's state was made for other parameter groups "
+                f"({', '.join(changed[:3]) or 'in another order'}); build model and optimizer as "
+                "they were when it was saved"
+            )
         self.last_epoch = state_dict["last_epoch"]
         self.base_lrs = list(state_dict["base_lrs"])
-        self.shape.load_state_dict(state_dict["shape"])
-        self._shadow.param_groups[0]["lr"] = state_dict["factor"]
+        self.shape.load_state_dict(dict(state_dict["shape"]))
+        self._shadow.param_groups[0].update(state_dict["shadow"])
+        self.refresh()
 
     def _warmth(self, group: str) -> float:
         if group not in self._places:
@@ -121,11 +128,8 @@ class PolicyScheduler(LRScheduler):
         branch, stage = self._places[group]
         return self._model.parts[branch].warmth(stage, epoch)
 
-    def _cycles_momentum(self) -> bool:
-        return bool(getattr(self.shape, "cycle_momentum", False))
 
-
-HEAD_GROUPS = frozenset({"head/decay", "head/no_decay"})
+SHADOWED = ("lr", "momentum", "betas", "initial_lr", "max_lr", "min_lr")
 
 
 def build_scheduler(
@@ -135,38 +139,27 @@ def build_scheduler(
     *,
     total_steps: int | None,
     steps_per_epoch: int | None,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
 ) -> PolicyScheduler:
     """Gives the scheduler for ``model.lr_scheduler``, whose docstring says what it takes."""
-    if steps_per_epoch is not None and steps_per_epoch < 1:
-        raise ConfigError(f"steps_per_epoch must be at least 1, got {steps_per_epoch}")
-    if not isinstance(shape, str):
-        if total_steps is not None:
-            options["total_steps"] = total_steps
-        return PolicyScheduler(model, optimizer, shape, steps_per_epoch, options)
-    if shape not in SHAPES:
-        raise ConfigError(
-            f"there is no schedule {shape!r}.{did_you_mean(shape, SHAPES)} "
-            f"There are {', '.join(SHAPES)}, or any class of torch.optim.lr_scheduler"
-        )
-    class_name, defaults, names = SHAPES[shape]
-    if total_steps is not None:
-        needs_total = names.get("total_steps") or ("total_steps" if shape == "one_cycle" else None)
-        if needs_total is not None:
-            options.setdefault(needs_total, total_steps)
-    elif shape in ("linear", "polynomial", "cosine", "one_cycle") and not _has_length(options):
-        raise ConfigError(f"the schedule {shape!r} needs total_steps, the steps of the whole run")
-    return PolicyScheduler(
-        model,
-        optimizer,
-        getattr(torch_schedulers, class_name),
-        steps_per_epoch,
-        {**defaults, **options},
-    )
+    for name, value in (("steps_per_epoch", steps_per_epoch), ("total_steps", total_steps)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{name} must be a whole number, at least 1, got {value!r:.80}")
+    made, chosen = choose_shape(shape, total_steps, steps_per_epoch, options)
+    return PolicyScheduler(model, optimizer, made, steps_per_epoch, chosen)
 
 
-def _has_length(options: Mapping[str, Any]) -> bool:
-    return any(name in options for name in ("total_iters", "T_max", "total_steps", "epochs"))
+def _check_groups(optimizer: Optimizer, places: Mapping[str, object]) -> None:
+    """Refuses an optimizer whose groups are not exactly those of the model."""
+    if not isinstance(optimizer, Optimizer):
+        raise ConfigError(f"lr_scheduler takes a torch optimizer, got {type(optimizer).__name__}")
+    for group in optimizer.param_groups:
+        name = group.get("name")
+        if name not in places and name not in HEAD_GROUPS:
+            raise PolicyError(
+                f"the optimizer has a group {name!r} that is not of this model; "
+                "build it from model.param_groups(lr=...)"
+            )
 
 
 def _shadow_of(optimizer: Optimizer) -> Optimizer:
@@ -174,5 +167,22 @@ def _shadow_of(optimizer: Optimizer) -> Optimizer:
     parameter = nn.Parameter(torch.zeros(()))
     first = optimizer.param_groups[0]
     if "betas" in first:
-        return torch.optim.Adam([parameter], lr=1.0, betas=first["betas"])
-    return torch.optim.SGD([parameter], lr=1.0, momentum=first.get("momentum", 0.0))
+        beta1, beta2 = (float(beta) for beta in first["betas"][:2])
+        return torch.optim.Adam([parameter], lr=1.0, betas=(beta1, beta2))
+    return torch.optim.SGD([parameter], lr=1.0, momentum=float(first.get("momentum", 0.0)))
+
+
+def _plain(value: Any) -> Any:
+    """Gives numbers in place of tensors, without what only a pickle could hold.
+
+    A Counter (of milestones) is left out: its keys are numbers, which JSON would make text of,
+    and the scheduler that takes the state in has its own.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        kept = {key: each for key, each in value.items() if not isinstance(each, Counter)}
+        return {key: _plain(each) for key, each in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.policy.slots import Slot
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +28,8 @@ class SummaryRow:
         stage: the stage's name; empty for the line of the whole branch.
         parameters: how many there are.
         trainable: how many of them learn now.
-        rate: (lowest, highest) learning rate, or multiple of the base rate; ``None`` if mixed.
+        rate: (lowest, highest) learning rate, or multiple of the base rate; ``None`` where
+            nothing learns or the line stands for several stages.
         note: what is frozen and until when, or what the branch is and takes.
     """
 
@@ -118,9 +120,11 @@ def _branch_rows(model: FusedModel, name: str, part: Part, base: float) -> list[
     rows = []
     for index, stage in enumerate(part.anatomy.stages):
         slots = [slot for slot in part.anatomy.slots if slot.stage == index]
-        rates = [base * part.rate(slot) * part.warmth(index, model.epoch) for slot in slots]
         sizes = {slot.name: parameters[slot.name].numel() for slot in slots}
         learning = sum(sizes[key] for key in sizes if parameters[key].requires_grad)
+        warmth = part.warmth(index, model.epoch) if learning else 1.0
+        awaited = [slot for slot in slots if _will_learn(part, slot, model.epoch)]
+        rates = [base * part.rate(slot) * warmth for slot in awaited]
         rows.append(
             SummaryRow(
                 name,
@@ -140,6 +144,11 @@ def _branch_rows(model: FusedModel, name: str, part: Part, base: float) -> list[
         _branch_note(model, name, backbone),
     )
     return [whole, *rows]
+
+
+def _will_learn(part: Part, slot: Slot, epoch: int) -> bool:
+    thaws = part.branch.freeze.thaw_epoch(slot.stage, len(part.anatomy.stages))
+    return slot.name in part.learning(max(epoch, thaws))
 
 
 def _stage_note(model: FusedModel, part: Part, index: int, learning: int, total: int) -> str:

@@ -1,0 +1,116 @@
+"""Runs one branch, and says of which branch it was when that goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.backbone.contract import Backbone
+from fusionkit.errors import AssemblyError, DataError, PolicyError
+from fusionkit.features import Features, Reads
+
+__all__ = ["check_still", "run_branch"]
+
+CRASHES = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def check_still(branch: str, still: tuple[nn.Module, ...]) -> None:
+    """Refuses a frozen part that somebody put into train mode, in which it would drift.
+
+    Raises:
+        PolicyError: names the branch and the module's type.
+    """
+    for module in still:
+        if module.training:
+            raise PolicyError(
+                f"branch {branch!r}: a frozen {type(module).__name__} was put into train mode "
+                "by hand, so it would drift; call model.train() or model.eval(), which keep "
+                "frozen parts still"
+            )
+
+
+def run_branch(
+    branch: str,
+    backbone: Backbone,
+    x: Any,
+    reads: Reads,
+    *,
+    title: str,
+    prepare: nn.Module | None,
+    channels: tuple[int, ...],
+) -> Features:
+    """Gives what a branch computes of its input.
+
+    Args:
+        branch: its name.
+        backbone: runs.
+        x: its input.
+        reads: what is asked for.
+        title: what it is, for errors: the backbone's name.
+        prepare: what turns raw images into its input, where the model does that.
+        channels: the widths of the maps asked for.
+
+    Raises:
+        DataError: the branch cannot take the input.
+        AssemblyError: the backbone gives other features than it declares.
+    """
+    try:
+        if prepare is not None:
+            x = prepare(x)
+        backbone.check_input(x)
+        features: Features = backbone(x, reads)
+    except DataError as error:
+        raise DataError(f"branch {branch!r} ({title}) {error}") from error
+    except torch.OutOfMemoryError:
+        raise
+    except CRASHES as error:
+        shape = f" of shape {tuple(x.shape)}" if isinstance(x, Tensor) else ""
+        raise DataError(
+            f"branch {branch!r} ({title}) failed on an input{shape}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    _check_features(branch, backbone, features, reads, channels)
+    return features
+
+
+def _check_features(
+    branch: str, backbone: Backbone, features: Features, reads: Reads, channels: tuple[int, ...]
+) -> None:
+    """Refuses features that are not what the backbone declared.
+
+    Raises:
+        AssemblyError: names the branch, what was declared and what came.
+    """
+    if not isinstance(features, Features):
+        raise AssemblyError(
+            f"the backbone of branch {branch!r} gave {type(features).__name__}; its forward must "
+            "give fusionkit.Features"
+        )
+    if reads.vector and _width(features.vector) != backbone.embed_dim:
+        raise AssemblyError(
+            f"the backbone of branch {branch!r} declares a vector 'b {backbone.embed_dim}', gave "
+            f"{_shown(features.vector)}"
+        )
+    if channels:
+        maps = features.maps
+        widths = tuple(value.shape[1] for value in maps if value.ndim == 4)
+        if widths != channels or len(maps) != len(channels):
+            raise AssemblyError(
+                f"the backbone of branch {branch!r} declares maps 'b c h w' of {channels} "
+                f"channels, gave {[tuple(value.shape) for value in maps]}"
+            )
+    if reads.logits and _width(features.logits) != backbone.num_classes:
+        raise AssemblyError(
+            f"the backbone of branch {branch!r} declares logits 'b {backbone.num_classes}', gave "
+            f"{_shown(features.logits)}"
+        )
+
+
+def _width(value: Any) -> int | None:
+    return value.shape[1] if isinstance(value, Tensor) and value.ndim == 2 else None
+
+
+def _shown(value: Any) -> object:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
