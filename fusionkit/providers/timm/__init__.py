@@ -1,0 +1,1 @@
+"""Every model of timm (PyTorch Image Models) as a backbone."""

@@ -1,0 +1,61 @@
+"""Builds one backbone from the name of a timm model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusionkit import Backbone
+from fusionkit.providers.timm.backbone import TimmBackbone
+from fusionkit.providers.timm.create import create_model, refuse_reserved
+from fusionkit.providers.timm.describe import describe, input_size
+from fusionkit.providers.timm.names import find_source
+from fusionkit.providers.timm.prepare import read_preprocessing
+from fusionkit.providers.timm.weights import load_trunk
+
+__all__ = ["build_backbone"]
+
+
+def build_backbone(
+    name: str,
+    /,
+    *,
+    in_channels: int = 3,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    **options: Any,
+) -> Backbone:
+    """Gives a timm model as a backbone.
+
+    Args:
+        name: an architecture, with or without a pretrained tag (``resnet50.a1_in1k``), a folder
+            (``local-dir:/path``) or a hub repository (``hf-hub:owner/name``).
+        in_channels: channels of the input. Pretrained first layers of three channels are
+            adapted as ``fusionkit.adapt_input_channels`` says.
+        weights: ``None`` for random parameters, ``"default"`` for the tag in the name or timm's
+            own choice, or another tag of the architecture.
+        num_classes: the stock classifier is kept if it has this many classes.
+        options: those of timm's own model, such as ``drop_path_rate`` or ``img_size``.
+
+    Raises:
+        OptionError: the model does not take an option.
+        ConfigError: no such weights.
+        CheckpointError: the weights cannot be fetched or do not fit.
+        AssemblyError: the model cannot take that many channels.
+    """
+    source = find_source(name, weights)
+    options = refuse_reserved(source, options)
+    keeps_classifier = bool(num_classes) and num_classes == source.num_classes
+    description = describe(source, in_channels, keeps_classifier, options)
+    if weights is None:
+        trunk = create_model(source, in_channels, keeps_classifier, options)
+    else:
+        trunk = load_trunk(source, description, in_channels, keeps_classifier, options)
+    size = input_size(source, options)
+    return TimmBackbone(
+        trunk,
+        description,
+        in_channels=in_channels,
+        num_classes=num_classes if keeps_classifier else None,
+        weights=None if weights is None else source.name,
+        preprocessing=read_preprocessing(source.description, size, in_channels),
+    )

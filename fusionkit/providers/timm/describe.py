@@ -1,0 +1,215 @@
+"""What a timm model is, found on the meta device before anything is built."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from fusionkit import AssemblyError, FusionKitError, Level, OptionError, Stage
+from fusionkit.providers.timm.create import create_model
+from fusionkit.providers.timm.names import Source
+from fusionkit.providers.timm.stages import cover, find_stages
+from fusionkit.providers.timm.trace import REFUSALS, Trace, find_sizes, trace_model
+
+__all__ = ["Description", "describe", "input_size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """All that a backbone declares of its trunk.
+
+    Attributes:
+        level_indices: which of timm's intermediate maps each level is.
+        pools: whether the model itself pools its features to a vector.
+        unadaptable: parameters that depend on the input's channels in another way than by
+            reading them along dimension 1.
+    """
+
+    embed_dim: int
+    stages: tuple[Stage, ...]
+    levels: tuple[Level, ...]
+    level_indices: tuple[int, ...]
+    pools: bool
+    fixed_size: tuple[int, int] | None
+    size_multiple: int
+    first_layers: tuple[str, ...]
+    unadaptable: tuple[str, ...]
+    dropped_keys: tuple[str, ...]
+    no_weight_decay: frozenset[str]
+
+
+def describe(
+    source: Source, in_channels: int, keeps_classifier: bool, options: Mapping[str, Any]
+) -> Description:
+    """Gives the description of a model; it is found once for each way to build it.
+
+    Raises:
+        OptionError: the model does not take an option, or not that value.
+        AssemblyError: the model cannot be built for that many channels, or has no vector.
+    """
+    key = json.dumps(options, sort_keys=True, default=repr)
+    with warnings.catch_warnings():
+        # These are models that nobody gets; the one that is built warns for itself.
+        warnings.simplefilter("ignore")
+        return _describe(_Question(source, in_channels, keeps_classifier, options, key))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    source: Source
+    in_channels: int
+    keeps_classifier: bool
+    options: Mapping[str, Any]
+    key: str
+
+    def identity(self) -> tuple[object, ...]:
+        place = (self.source.name, repr(self.source.description), repr(self.source.options))
+        return (*place, self.in_channels, self.keeps_classifier, self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Question) and self.identity() == other.identity()
+
+    def __hash__(self) -> int:
+        return hash(self.identity())
+
+
+@lru_cache(maxsize=64)
+def _describe(question: _Question) -> Description:
+    source, channels, keeps = question.source, question.in_channels, question.keeps_classifier
+    model = create_model(source, channels, keeps, question.options, device="meta")
+    other = _build_other(question)
+    size = input_size(source, question.options)
+    trace, fixed_size, multiple = _run(question, model, size)
+    if len(trace.vector) != 2:
+        raise OptionError(
+            f"timm/{source.name} gives no pooled vector 'b d' with the options "
+            f"{dict(question.options)!r}, but one of shape {trace.vector}; leave out global_pool=''"
+        )
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    opposite = {name: tuple(value.shape) for name, value in other.state_dict().items()}
+    more, fewer = (own, opposite) if keeps else (opposite, own)
+    gone = [name for name in more if name not in fewer]
+    first, strange = _compare(model, own, opposite)
+    parameters = [name for name, _ in model.named_parameters()]
+    classifier = frozenset(gone) & set(parameters) if keeps else frozenset[str]()
+    indices, levels = _levels(model, trace, size)
+    return Description(
+        embed_dim=trace.vector[1],
+        stages=find_stages(model, trace.first_use, classifier),
+        levels=levels,
+        level_indices=indices,
+        pools=trace.has_head,
+        fixed_size=fixed_size,
+        size_multiple=multiple,
+        first_layers=() if strange else first,
+        unadaptable=strange,
+        dropped_keys=() if keeps else _as_globs(gone, more),
+        no_weight_decay=_no_weight_decay(model, parameters),
+    )
+
+
+def _build_other(question: _Question) -> nn.Module:
+    """Builds the same model with the other choice of classifier and another channel count."""
+    source, channels, keeps = question.source, question.in_channels, question.keeps_classifier
+    another = 3 if channels != 3 else 4
+    try:
+        return create_model(source, another, not keeps, question.options, device="meta")
+    except FusionKitError:  # it can be built for one channel count only
+        return create_model(source, channels, not keeps, question.options, device="meta")
+
+
+def input_size(source: Source, options: Mapping[str, Any]) -> tuple[int, int]:
+    """Gives height and width in pixels that a model is meant for."""
+    size = options.get("img_size") or source.options.get("img_size")
+    if size is None:
+        size = source.description.get("input_size", (3, 224, 224))[-2:]
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return int(height), int(width)
+
+
+def _run(
+    question: _Question, model: nn.Module, size: tuple[int, int]
+) -> tuple[Trace, tuple[int, int] | None, int]:
+    source, channels = question.source, question.in_channels
+    try:
+        try:
+            trace = trace_model(model, channels, size)
+        except REFUSALS as error:
+            if "meta tensors" not in str(error):
+                raise
+            # Some models compute shapes from values, which the meta device has not.
+            with torch.random.fork_rng(devices=[]):
+                model = create_model(
+                    source, channels, question.keeps_classifier, question.options, device="cpu"
+                )
+            trace = trace_model(model, channels, size)
+    except REFUSALS as error:
+        if channels != 3:
+            raise AssemblyError(
+                f"timm/{source.name} cannot run on {channels} channels: {error}; "
+                "give it three, or take another model"
+            ) from error
+        raise AssemblyError(f"timm/{source.name} cannot run at {size} pixels: {error}") from error
+    fixed_size, multiple = find_sizes(model, channels, size)
+    return trace, fixed_size, multiple
+
+
+def _compare(
+    model: nn.Module, own: Mapping[str, tuple[int, ...]], other: Mapping[str, tuple[int, ...]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Gives the parameters that read the channels along dimension 1, and all others that differ."""
+    in_channels: int = model.in_chans  # type: ignore[assignment]
+    first: list[str] = []
+    strange: list[str] = []
+    for name, shape in own.items():
+        against = other.get(name, shape)
+        if shape != against:
+            along = (
+                len(shape) > 1
+                and shape[:1] + shape[2:] == against[:1] + against[2:]
+                and shape[1] == in_channels
+            )
+            (first if along else strange).append(name)
+    return tuple(first), tuple(strange)
+
+
+def _levels(
+    model: nn.Module, trace: Trace, size: tuple[int, int]
+) -> tuple[tuple[int, ...], tuple[Level, ...]]:
+    """Gives the levels that really come out, fine to coarse, and timm's numbers for them."""
+    entries: list[dict[str, Any]] = list(model.feature_info)  # type: ignore[arg-type]
+    found = []
+    for index, shape in enumerate(trace.maps):
+        if len(shape) != 4:
+            continue
+        measured = size[0] / shape[2]
+        declared = entries[index]["reduction"] if index < len(entries) else 0
+        # without padding a map is a little smaller than its stride says
+        close = declared and abs(measured / declared - 1) <= 0.25
+        found.append((index, Level(shape[1], int(declared) if close else round(measured))))
+    found.sort(key=lambda pair: pair[1].stride)
+    return tuple(index for index, _ in found), tuple(level for _, level in found)
+
+
+def _as_globs(keys: list[str], everything: Mapping[str, object]) -> tuple[str, ...]:
+    paths = cover(keys, everything)
+    return tuple(path if path in everything else f"{path}.*" for path in paths)
+
+
+def _no_weight_decay(model: nn.Module, parameters: list[str]) -> frozenset[str]:
+    declare = getattr(model, "no_weight_decay", None)
+    declared = set(declare()) if declare is not None else set()
+    return frozenset(
+        name
+        for name in parameters
+        if name in declared or any(part and name.endswith(f".{part}") for part in declared)
+    )

@@ -1,0 +1,121 @@
+"""Watches a model run on the meta device, where it computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+__all__ = ["Trace", "find_sizes", "pool_positions", "trace_model"]
+
+STEPS = (1, 2, 4, 8, 14, 16, 28, 32, 48, 56, 64)
+SAME_SHAPE = frozenset(
+    ("batch_norm", "gelu", "group_norm", "hardswish", "layer_norm", "relu", "relu_", "rms_norm",
+     "sigmoid", "silu", "softmax")
+)  # fmt: skip
+REFUSALS = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one run of a model showed.
+
+    Attributes:
+        first_use: when each parameter was first read, by its name; unread ones are missing.
+        vector: the shape of the pooled vector.
+        maps: the shapes of all intermediate maps, as the model numbers them.
+        has_head: whether the model itself pools; an encoder does not.
+    """
+
+    first_use: Mapping[str, int]
+    vector: tuple[int, ...]
+    maps: tuple[tuple[int, ...], ...]
+    has_head: bool
+
+
+class _Reader(TorchFunctionMode):
+    """Notes when each parameter is first an argument of a torch function."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.names = {id(value): name for name, value in model.named_parameters()}
+        self.first_use: dict[str, int] = {}
+        self.calls = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Passes every call on, after a look at its arguments."""
+        called = getattr(func, "__name__", "")
+        if called != "__get__":  # a look at a shape reads no values
+            self.calls += 1
+            for value in pytree.arg_tree_leaves(*args, **(kwargs or {})):
+                name = self.names.get(id(value))
+                if name is not None:
+                    self.first_use.setdefault(name, self.calls)
+        # Many times faster than torch's own account of the shapes.
+        if args and isinstance(args[0], Tensor) and args[0].is_meta:
+            if called in SAME_SHAPE:
+                return args[0]
+            if called == "lstm" and isinstance(args[1], list | tuple):
+                width = args[1][0].shape[-1] * (2 if args[7] else 1)
+                return args[0].new_empty(*args[0].shape[:2], width), *args[1]
+        return func(*args, **(kwargs or {}))
+
+
+def trace_model(model: nn.Module, channels: int, size: tuple[int, int]) -> Trace:
+    """Gives the trace of one run in eval mode, on the device that the model lies on.
+
+    Args:
+        model: a timm model; left in eval mode.
+        channels: of its input.
+        size: height and width of its input in pixels.
+    """
+    device = next(model.parameters()).device
+    image = torch.zeros(1, channels, *size, device=device)
+    model.eval()
+    with torch.no_grad(), _Reader(model) as reader:
+        final, maps = model.forward_intermediates(image, output_fmt="NCHW")  # type: ignore[operator]
+        try:
+            vector: Tensor = model.forward_head(final, pre_logits=True)  # type: ignore[operator]
+            has_head = True
+        except (AttributeError, NotImplementedError, TypeError):
+            vector = pool_positions(final)
+            has_head = False
+    return Trace(
+        first_use=reader.first_use,
+        vector=tuple(vector.shape),
+        maps=tuple(tuple(level.shape) for level in maps),
+        has_head=has_head,
+    )
+
+
+def pool_positions(features: Tensor) -> Tensor:
+    """Gives the mean "b c" over all positions of maps "b c h w" or tokens "b n c"."""
+    return features.mean((2, 3)) if features.ndim == 4 else features.mean(1)
+
+
+def find_sizes(
+    model: nn.Module, channels: int, size: tuple[int, int]
+) -> tuple[tuple[int, int] | None, int]:
+    """Gives the only size that a model takes, or ``None`` and what sides must be multiples of.
+
+    Found by trying; on the meta device that costs little, and a refusal next to nothing.
+    """
+    height, width = size
+    for step in STEPS:
+        if height % step or width % step:
+            continue
+        # an odd multiple beyond half a patch of any common size, so that rounding hides nothing
+        offset = step * (1 + 2 * (33 // (2 * step)))
+        try:
+            trace_model(model, channels, (height + offset, width + offset))
+        except REFUSALS:
+            continue
+        return None, step
+    return size, 1
