@@ -75,19 +75,11 @@ def unread_parameters(backbone: Backbone, reads: Reads) -> frozenset[str]:
     """
 
     def ask(twin: Backbone, example: Any) -> frozenset[str]:
-        parameters = {
-            name: value
-            for name, value in trunk_of(twin).named_parameters()
-            if value.requires_grad_(value.is_floating_point()).requires_grad
-        }
-        features: Features = twin(example, reads)
-        outputs = [value.sum() for value in _read(features, reads) if value.requires_grad]
-        if not outputs:
-            return frozenset(parameters)
-        total = torch.stack(outputs).sum()
-        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
-        pairs = zip(parameters, gradients, strict=True)
-        return frozenset(name for name, gradient in pairs if gradient is None)
+        parameters = dict(trunk_of(twin).named_parameters())
+        for value in parameters.values():
+            value.requires_grad_(value.is_floating_point())
+        reached = _reached(_read(twin(example, reads), reads))
+        return frozenset(name for name, value in parameters.items() if id(value) not in reached)
 
     return _on_twin(backbone, ask, batch=2)
 
@@ -132,6 +124,22 @@ def _read(features: Features, reads: Reads) -> list[Tensor]:
     read += [features.vector] if reads.vector and features.vector is not None else []
     read += [features.logits] if reads.logits and features.logits is not None else []
     return read
+
+
+def _reached(outputs: Iterable[Tensor]) -> set[int]:
+    """Gives the ids of the leaves that outputs depend on, by walking autograd's graph."""
+    leaves: set[int] = set()
+    seen: set[object] = set()
+    waiting: list[Any] = [output.grad_fn for output in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.add(id(node.variable))
+        waiting.extend(following for following, _ in node.next_functions)
+    return leaves
 
 
 def _first_runs(backbone: Backbone, example: Any) -> list[str]:
