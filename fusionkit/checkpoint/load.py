@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import Any
+
+from torch import Tensor
 
 from fusionkit.assembly.compose import assemble
-from fusionkit.backbone.contract import Backbone
 from fusionkit.catalog import Catalog
-from fusionkit.checkpoint.folder import read_manifest, recover
-from fusionkit.checkpoint.save import CONFIG, FORMAT, TENSORS
-from fusionkit.errors import CheckpointError, ConfigError
+from fusionkit.checkpoint.config import CONFIG, SavedModel, backbone_of, parse_config
+from fusionkit.checkpoint.leftovers import recover
+from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
+from fusionkit.checkpoint.save import TENSORS
+from fusionkit.checkpoint.texts import read_text
+from fusionkit.errors import CheckpointError, FusionKitError, PluginError, did_you_mean
 from fusionkit.model.fused import FusedModel
-from fusionkit.recipe.form import recipe_from_data
-from fusionkit.recipe.text import parse_json
+from fusionkit.tensors.cast import cast_floats
 from fusionkit.tensors.match import load_tensors
 from fusionkit.tensors.read import read_tensors
 
 __all__ = ["load"]
 
+ATTEMPTS = 10
+SMALL = 10_000
+"""Up to here a config's sizes are taken as they are."""
+
 
 def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> FusedModel:
     """Gives the model that ``save`` wrote, in eval mode, at the epoch at which it was saved.
 
-    Nothing is downloaded, nothing unpickled, no code of the folder's is run. Every file is
-    checked against its checksum first.
+    Every value and type is as it was, on the CPU, in the default memory format. Nothing is
+    downloaded, nothing unpickled, no code of the folder's is run; files that the manifest does
+    not list are not looked at. Each file is read once and checked against its checksum.
 
     Args:
         folder: what ``save`` wrote.
@@ -37,62 +44,104 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
         ConfigError: a plugin that the model was built with is not installed.
     """
     path = Path(folder)
-    recover(path)
-    listed = read_manifest(path)
-    for name in (CONFIG, TENSORS):
-        if name not in listed:
-            raise CheckpointError(f"{path}: the manifest does not list {name}")
-    config = _read_config(path / CONFIG)
-    recipe = recipe_from_data(config["recipe"], str(path / CONFIG))
+    saved, tensors = _read(path)
+    _check_sizes(saved, tensors, path / CONFIG)
+    model = _build(saved, catalog or Catalog.installed())
+    _compare(model, saved, path)
+    cast_floats(model, {**saved.dtypes, **{name: value.dtype for name, value in tensors.items()}})
     try:
-        model = assemble(recipe, catalog or Catalog.installed(), load_weights=False)
-    except ConfigError as error:
-        made = {str(branch.get("from", "")) for branch in config["branches"].values()}
-        raise type(error)(
-            f"{error} (the model was saved with {', '.join(sorted(made - {''}))})"
-        ) from error
-    _compare(model, config, path)
-    load_tensors(model, read_tensors(path / TENSORS), str(path / TENSORS))
-    for name, branch in model.recipe.branches.items():
-        backbone = model.branches[name]
-        assert isinstance(backbone, Backbone)
-        backbone.weights = _weights_name(branch.weights)
-    return model.eval().set_epoch(config["epoch"])
+        load_tensors(model, tensors, str(path / TENSORS))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}. {saved.made_by}") from error
+    for name, branch in saved.branches.items():
+        backbone_of(model, name).weights = branch.weights
+    return model.eval().set_epoch(saved.epoch)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
+    """Reads and checks the folder, again if a save replaced it meanwhile."""
+    for _ in range(ATTEMPTS - 1):
+        before = _identity(path)
+        try:
+            return _read_once(path)
+        except CheckpointError:
+            if _identity(path) == before:
+                raise
+    return _read_once(path)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
     try:
-        config = parse_json(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        facts = path.stat()
+    except OSError:
+        return ()
+    return (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def _read_once(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
+    try:
+        recover(path.absolute())
+    except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    version = config.get("format") if isinstance(config, dict) else None
-    if not isinstance(version, int) or version < 1:
-        raise CheckpointError(f"{path} is not the config of a saved fusionkit model")
-    if version > FORMAT:
+    if not path.is_dir():
+        raise CheckpointError(_no_folder(path))
+    checksums = read_manifest(path)
+    if set(checksums) != {CONFIG, TENSORS}:
         raise CheckpointError(
-            f"{path} is of format {version}, but this fusionkit reads formats up to {FORMAT}; "
-            "install a newer torch-fusionkit"
+            f"{path}: the manifest lists {', '.join(map(repr, checksums)):.200} instead of "
+            f"{CONFIG!r} and {TENSORS!r}"
         )
-    for key, kind in (("recipe", dict), ("epoch", int), ("branches", dict)):
-        if not isinstance(config.get(key), kind):
-            raise CheckpointError(f"{path}: the field {key!r} is missing or is no {kind.__name__}")
-    checked: dict[str, Any] = config
-    return checked
+    saved = parse_config(read_text(path / CONFIG, checksums[CONFIG]), path / CONFIG)
+    if (path / TENSORS).is_symlink() or not (path / TENSORS).is_file():
+        raise CheckpointError(f"{path}: {TENSORS} is missing; save the model again")
+    return saved, read_tensors(path / TENSORS, sha256=checksums[TENSORS])
 
 
-def _compare(model: FusedModel, config: dict[str, Any], path: Path) -> None:
-    """Refuses a plugin that now builds something else under the same name."""
-    for name, part in model.parts.items():
-        saved = config["branches"].get(name, {})
-        width = model.branches[name].embed_dim
-        if saved.get("embed_dim") != width:
+def _no_folder(path: Path) -> str:
+    if path.is_file():
+        if (path.parent / MANIFEST).is_file():
+            return f"{path} is one file of a saved model; load its folder, {str(path.parent)!r}"
+        return f"{path} is a file; load takes the folder that save wrote"
+    known = [each.parent.name for each in path.parent.glob(f"*/{MANIFEST}")]
+    return f"there is no folder {path}.{did_you_mean(path.name, known)}"
+
+
+def _check_sizes(saved: SavedModel, tensors: dict[str, Tensor], path: Path) -> None:
+    """Refuses a config that would build layers larger than everything that the file holds."""
+    most = max(SMALL, sum(value.numel() for value in tensors.values()))
+    asked = {f"in_channels of {n!r}": b.in_channels for n, b in saved.recipe.branches.items()}
+    for what, size in {"num_classes": saved.recipe.num_classes or 1, **asked}.items():
+        if size > most:
             raise CheckpointError(
-                f"{path}: branch {name!r} was saved with a width of {saved.get('embed_dim')}, but "
-                f"{part.branch.backbone!r} now has {width}; it was saved with {saved.get('from')}"
+                f"{path}: {what} is {size:,}, but all tensors of the file together hold {most:,} "
+                "values at most; it is damaged"
             )
 
 
-def _weights_name(weights: object) -> str | None:
-    if weights is None:
-        return None
-    return str(weights).replace("\\", "/").rpartition("/")[2]
+def _build(saved: SavedModel, catalog: Catalog) -> FusedModel:
+    try:
+        return assemble(saved.recipe, catalog, load_weights=False)
+    except FusionKitError as error:
+        raise type(error)(f"{error}. {saved.made_by}") from error
+    except Exception as error:
+        raise PluginError(
+            f"building the model again failed: {type(error).__name__}: {error}. {saved.made_by}"
+        ) from error
+
+
+def _compare(model: FusedModel, saved: SavedModel, path: Path) -> None:
+    """Refuses a plugin that now builds something else under the same name."""
+    for name, part in model.parts.items():
+        was = saved.branches[name]
+        width = backbone_of(model, name).embed_dim
+        facts = (
+            ("a width of", was.embed_dim, width),
+            ("the stages", ", ".join(was.stages), ", ".join(part.anatomy.stages)),
+        )
+        for what, then, now in facts:
+            if then != now:
+                raise CheckpointError(
+                    f"{path}: branch {name!r} was saved with {what} {then}, but "
+                    f"{part.branch.backbone!r} now has {now}; install what it was saved with. "
+                    + saved.made_by
+                )

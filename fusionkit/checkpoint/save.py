@@ -2,86 +2,104 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-import fusionkit
+from fusionkit.checkpoint.config import CONFIG, SavedModel, describe, format_config, parse_config
 from fusionkit.checkpoint.folder import replace_folder
+from fusionkit.checkpoint.texts import write_text
 from fusionkit.errors import CheckpointError
 from fusionkit.model.fused import FusedModel
-from fusionkit.recipe.form import recipe_to_data
+from fusionkit.tensors.state import nonfinite_problem, state_of
+from fusionkit.tensors.write import tensors_size, write_tensors
 
-__all__ = ["CONFIG", "FORMAT", "TENSORS", "save"]
+__all__ = ["TENSORS", "save"]
 
-CONFIG = "config.json"
 TENSORS = "model.safetensors"
-FORMAT = 1
-"""The version of the saved folder; older ones are read for ever, newer ones refused."""
 
 
 def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
     """Writes the model to a folder that ``load`` gives back bit for bit.
 
     The folder holds ``config.json``, ``model.safetensors`` and ``manifest.json`` with their
-    checksums. It is written beside its target and renamed, so that a killed save leaves the old
-    folder or the new one. A saved model in the same place is replaced; anything else is refused.
+    checksums. It is written beside its target and put in place in one step, so that a killed
+    save leaves the old folder or the new one. A saved model in the same place is replaced;
+    anything else is refused. Optimizers and gradients are not saved.
+
+    A model whose parameters are not all finite, or that has NaN in a buffer, is refused: its
+    training has diverged, and what was saved before is worth more.
+
+    Args:
+        model: as ``compose`` or ``load`` gave it, on any device, in any mode.
+        folder: where to; made if need be.
+
+    Returns:
+        The folder.
 
     Raises:
         CheckpointError: the folder cannot be written, or holds what no save wrote, or the model
-            has tensors that safetensors cannot hold.
+            has tensors that safetensors cannot hold or values that are not finite.
     """
+    if not isinstance(model, FusedModel):
+        raise CheckpointError(_not_a_model(model))
     target = Path(folder)
-    tensors = _tensors(model)
-    config = _config(model)
 
-    def fill(fresh: Path) -> None:
-        from safetensors.torch import save_file
-
-        (fresh / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        save_file(tensors, fresh / TENSORS, metadata={"format": "pt"})
+    def fill(fresh: Path) -> dict[str, str]:
+        tensors = _tensors(model)
+        text = _config_text(describe(model))
+        _check_space(fresh, target, tensors_size(tensors) + len(text))
+        return {
+            CONFIG: write_text(fresh / CONFIG, text),
+            TENSORS: write_tensors(fresh / TENSORS, tensors),
+        }
 
     replace_folder(target, fill)
     return target
 
 
-def _config(model: FusedModel) -> dict[str, Any]:
-    """Gives what is needed to build the model again, and to tell when that goes wrong."""
-    branches = {}
-    for name, part in model.parts.items():
-        backbone = model.get_submodule(f"branches.{name}")
-        branches[name] = {
-            "from": model.provenance.get(name, ""),
-            "embed_dim": backbone.embed_dim,
-            "stages": list(part.anatomy.stages),
-        }
-    return {
-        "format": FORMAT,
-        "fusionkit": fusionkit.__version__,
-        "torch": str(torch.__version__),
-        "recipe": recipe_to_data(model.recipe),
-        "epoch": model.epoch,
-        "branches": branches,
-        "head": {"from": model.provenance.get("head", "")},
-    }
+def _not_a_model(model: object) -> str:
+    said = f"save takes a FusedModel, as compose gives it, and a folder; got {type(model).__name__}"
+    if isinstance(model, nn.Module):
+        for wrapped in ("_orig_mod", "module"):
+            if isinstance(getattr(model, wrapped, None), FusedModel):
+                return f"{said}; write save(model.{wrapped}, ...) for the model inside of it"
+    return said
 
 
 def _tensors(model: FusedModel) -> dict[str, Tensor]:
-    """Gives every tensor once, contiguous, on the CPU; tied ones by their first name."""
+    """Gives every tensor once, tied ones by their first name."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for name, value in model.state_dict(keep_vars=True).items():
-        if not isinstance(value, Tensor):
-            raise CheckpointError(f"{name!r} is {type(value).__name__}, which no tensor file holds")
-        if value.is_meta:
-            raise CheckpointError(f"{name!r} is on the meta device and has no values to save")
+    for name, value in state_of(model).items():
         if id(value) in seen:
             continue
         seen.add(id(value))
-        plain = value.detach().to("cpu", copy=True)
-        tensors[name] = plain.contiguous(memory_format=torch.contiguous_format)
+        problem = nonfinite_problem(value, isinstance(value, nn.Parameter))
+        if problem:
+            raise CheckpointError(
+                f"the model is not saved: {name!r:.200} {problem}, so its training has diverged; "
+                "go back to what was saved before, with a lower learning rate"
+            )
+        tensors[name] = value
     return tensors
+
+
+def _config_text(saved: SavedModel) -> str:
+    """Gives the config's text, after making sure that it is read back as it was."""
+    text = format_config(saved)
+    if parse_config(text, Path(CONFIG)) != saved:
+        raise CheckpointError("the model's recipe does not come back equal from its own text")
+    return text
+
+
+def _check_space(fresh: Path, target: Path, needed: int) -> None:
+    free = shutil.disk_usage(fresh).free
+    if needed > free:
+        kept = "what was there before is kept" if target.exists() else "nothing was written"
+        raise CheckpointError(
+            f"cannot save to {target}: the disk is full; {needed / 1e6:,.1f} MB are needed and "
+            f"{free / 1e6:,.1f} MB are free; {kept}"
+        )

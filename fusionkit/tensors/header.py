@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import struct
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fusionkit.errors import CheckpointError
+from fusionkit.tensors.dtypes import DTYPES
+from fusionkit.tensors.foreign import LONGEST_MAGIC, describe_foreign
 
-__all__ = ["Header", "TensorEntry", "read_header"]
+__all__ = ["Header", "TensorEntry", "check_name", "parse_header", "read_header", "take_header"]
 
 MAX_HEADER = 100_000_000
 MAX_TENSORS = 200_000
-WIDTHS = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2,
-    "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8, "C64": 8,
-}  # fmt: skip
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+MAX_DIMENSIONS = 64
+MAX_SIZE = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +62,35 @@ def read_header(path: str | Path) -> Header:
     try:
         if not path.is_file():
             raise CheckpointError(f"there is no file {path}")
-        size = path.stat().st_size
         with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
-            if length < 2 or length > min(size - 8, MAX_HEADER):
-                raise CheckpointError(_what_it_is(path, start, size))
-            raw = file.read(length)
+            header, _ = take_header(file, path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    return _check(_parse(raw, path), path, size - 8 - length)
-
-
-def _parse(raw: bytes, path: Path) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise CheckpointError(f"{path}: the name {twice!r} stands twice in the header")
-        return result
-
-    try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the header is not JSON: {error}") from error
-    if not isinstance(header, dict):
-        raise CheckpointError(f"{path}: the header is not a JSON object")
     return header
 
 
-def _check(header: dict[str, Any], path: Path, data_size: int) -> Header:
+def take_header(file: BinaryIO, path: Path) -> tuple[Header, bytes]:
+    """Reads and checks the header of an open file, and leaves the file where its data begin.
+
+    Returns:
+        The header, and the bytes that were read.
+    """
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    length = int.from_bytes(start, "little") if len(start) == 8 else 0
+    if not 2 <= length <= min(size - 8, MAX_HEADER):
+        start += file.read(LONGEST_MAGIC - len(start))
+        raise CheckpointError(describe_foreign(path, start, size))
+    raw = file.read(length)
+    return parse_header(raw, size - 8 - length, path), start + raw
+
+
+def parse_header(raw: bytes, data_size: int, path: Path) -> Header:
+    """Checks the text of a header against the format and the size of the data behind it."""
+    # Counted before it is parsed: parsing takes seconds where there are millions.
+    if raw.count(b'"data_offsets"') > MAX_TENSORS:
+        raise CheckpointError(f"{path}: more than the {MAX_TENSORS:,} tensors that are allowed")
+    header = _parse(raw, path)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CheckpointError(f"{path}: the metadata is not a mapping of text to text")
@@ -107,7 +103,8 @@ def _check(header: dict[str, Any], path: Path, data_size: int) -> Header:
     for name, entry in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != expected:
             raise CheckpointError(
-                f"{path}: the data of {name!r} begins at byte {entry.start}, expected {expected}"
+                f"{path}: the data of {name!r:.200} begin at byte {entry.start}, "
+                f"expected {expected}"
             )
         expected = entry.end
     if expected != data_size:
@@ -118,45 +115,56 @@ def _check(header: dict[str, Any], path: Path, data_size: int) -> Header:
     return Header(tensors, metadata)
 
 
-def _entry(name: str, value: Any, path: Path) -> TensorEntry:
-    if not name or CONTROL.search(name):
-        raise CheckpointError(f"{path}: {name!r} cannot be the name of a tensor")
+def check_name(name: str) -> None:
+    """Refuses what cannot be the name of a tensor.
+
+    Raises:
+        ValueError: says why.
+    """
+    if not name or not name.isprintable():
+        raise ValueError("cannot be the name of a tensor: it is empty or cannot be printed")
+    if name == "__metadata__":
+        raise ValueError("cannot be the name of a tensor: the format keeps it for itself")
+
+
+def _parse(raw: bytes, path: Path) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            seen: set[str] = set()
+            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise CheckpointError(f"{path}: the name {twice!r:.200} stands twice in the header")
+        return result
+
     try:
-        if set(value) != {"dtype", "shape", "data_offsets"}:
-            raise ValueError(f"has the fields {sorted(value)}")
-        dtype, shape = value["dtype"], value["shape"]
-        start, end = value["data_offsets"]
-        numbers = [*shape, start, end]
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
-            raise ValueError("has sizes that are no whole numbers")
-        if dtype not in WIDTHS:
-            raise ValueError(f"has the unknown type {dtype!r}")
-        if end - start != math.prod(shape) * WIDTHS[dtype]:
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the header is not JSON: {error}") from error
+    if not isinstance(header, dict) or not raw.startswith(b"{"):
+        raise CheckpointError(f"{path}: the header does not begin as a JSON object")
+    return header
+
+
+def _entry(name: str, value: Any, path: Path) -> TensorEntry:
+    try:
+        check_name(name)
+        if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+            raise ValueError("does not have just the fields dtype, shape and data_offsets")
+        dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise ValueError(f"has the unknown type {dtype!r:.80}")
+        if not (_are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2):
+            raise ValueError("has sizes or offsets that are no whole numbers")
+        start, end = offsets
+        width = DTYPES[dtype].itemsize
+        if len(shape) > MAX_DIMENSIONS or math.prod(n or 1 for n in shape) * width >= MAX_SIZE:
+            raise ValueError(f"has a shape that no tensor can have: {shape!r:.80}")
+        if end - start != math.prod(shape) * width:
             raise ValueError(f"takes {end - start} bytes, which {dtype} {shape} does not")
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: the entry of {name!r} {error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: the entry {name!r:.200} {error}") from error
     return TensorEntry(dtype, tuple(shape), start, end)
 
 
-def _what_it_is(path: Path, start: bytes, size: int) -> str:
-    """Says what a file that is no safetensors file looks like."""
-    try:
-        beginning = path.open("rb").read(64)
-    except OSError:
-        beginning = start
-    kinds = {
-        b"version https://git-lfs": "a Git LFS pointer; run 'git lfs pull' for the file itself",
-        b"PK\x03\x04": "a zip archive, such as torch.save writes; convert it to safetensors first",
-        b"\x80\x02": "a pickle, such as torch.save wrote; convert it to safetensors first",
-        b"<!DOCTYPE": "a web page; the download went wrong",
-        b"<html": "a web page; the download went wrong",
-    }
-    for magic, kind in kinds.items():
-        if beginning.startswith(magic):
-            return f"{path} is not a safetensors file: it is {kind}"
-    if size < 8:
-        return f"{path} is not a safetensors file: it has {size} bytes; it was cut short"
-    return (
-        f"{path} is not a safetensors file, or was cut short: its first bytes promise a header "
-        f"that its {size:,} bytes do not hold"
-    )
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < MAX_SIZE for n in value)

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.errors import CheckpointError, did_you_mean
+from fusionkit.tensors.prefix import explain_prefix
+from fusionkit.tensors.refresh import drop_old_tables
+from fusionkit.tensors.state import nonfinite_problem, state_of
 
 __all__ = ["LoadReport", "load_tensors"]
 
@@ -46,18 +49,24 @@ class LoadReport:
         if self.missing:
             said.append(f"{len(self.missing)} missing in the file ({_some(self.missing)})")
         if self.unexpected:
-            hint = did_you_mean(self.unexpected[0], self.missing or self.loaded)
             said.append(
-                f"{len(self.unexpected)} that the model does not have "
-                f"({_some(self.unexpected)}).{hint}"
+                f"{len(self.unexpected)} that the model does not have ({_some(self.unexpected)})"
             )
-        return "; ".join(said)
+        if not said:
+            return ""
+        hint = explain_prefix(self.unexpected, self.missing)
+        if self.unexpected and not hint:
+            hint = did_you_mean(self.unexpected[0], self.missing or self.loaded)
+        return "; ".join(said) + (f".{hint}" if hint else "")
 
 
 def load_tensors(
     module: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: Sequence[str] = ()
 ) -> LoadReport:
     """Copies tensors into the parameters and buffers of the same names.
+
+    The parameters stay the objects that they are, on their device, with their type, their
+    ``requires_grad`` and their ties, so that an optimizer made before goes on with them.
 
     Args:
         module: what is filled; unchanged if anything does not fit.
@@ -66,21 +75,24 @@ def load_tensors(
         ignore: globs over names of the file that may be left out.
 
     Raises:
-        CheckpointError: a name is missing, unexpected, of another shape or kind, or not finite
-            where two tied names disagree.
+        CheckpointError: a name is missing, unexpected, of another shape or kind, holds values
+            that are not finite, or two names of one tied tensor disagree. Infinities are
+            allowed in buffers, where masks have them.
     """
-    targets = module.state_dict(keep_vars=True)
+    try:
+        targets = state_of(module)
+    except CheckpointError as error:
+        raise CheckpointError(f"cannot load {source}: {error}") from error
     report = _plan(targets, tensors, ignore)
     problems = report.problems()
     if problems:
         raise CheckpointError(f"{source} does not fit: {problems}")
-    _check_kinds(targets, tensors, report, source)
+    values = _convert(targets, tensors, report, source)
+    _check_values(targets, values, source)
     with torch.no_grad():
-        for name in report.loaded:
-            targets[name].copy_(tensors[name])
-    training = module.training
-    module.train(not training)  # both ways, for trunks that keep tables made from old weights
-    module.train(training)
+        for name, value in values.items():
+            targets[name].copy_(value)
+    drop_old_tables(module)
     return report
 
 
@@ -88,7 +100,7 @@ def _plan(
     targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], ignore: Sequence[str]
 ) -> LoadReport:
     unknown = [name for name in tensors if name not in targets]
-    ignored = [name for name in unknown if any(fnmatchcase(name, glob) for glob in ignore)]
+    ignored = {name for name in unknown if any(fnmatchcase(name, glob) for glob in ignore)}
     both = [name for name in targets if name in tensors]
     mismatched = [
         (name, tuple(tensors[name].shape), tuple(targets[name].shape))
@@ -110,28 +122,48 @@ def _plan(
         ),
         unexpected=tuple(name for name in unknown if name not in ignored),
         mismatched=tuple(mismatched),
-        ignored=tuple(ignored),
+        ignored=tuple(name for name in unknown if name in ignored),
         converted=tuple(converted),
     )
 
 
-def _check_kinds(
+def _convert(
     targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], report: LoadReport, source: str
-) -> None:
+) -> dict[str, Tensor]:
+    """Gives what will be copied, in the module's own types."""
+    values = {name: tensors[name] for name in report.loaded}
     for name, theirs, ours in report.converted:
-        if not (tensors[name].is_floating_point() and targets[name].is_floating_point()):
+        if not (values[name].is_floating_point() and targets[name].is_floating_point()):
             raise CheckpointError(
-                f"{source}: {name!r} holds {theirs}, the model {ours}; only floating-point types "
-                "are converted"
+                f"{source}: {name!r:.200} holds {theirs}, the model {ours}; only floating-point "
+                "types are converted"
             )
-    first: dict[int, str] = {}
-    for name in report.loaded:
-        tied = first.setdefault(id(targets[name]), name)
-        if tied != name and not torch.equal(tensors[tied], tensors[name]):
+        values[name] = values[name].to(targets[name].dtype)
+        if torch.isinf(values[name]).any() and not torch.isinf(tensors[name].double()).any():
             raise CheckpointError(
-                f"{source}: {tied!r} and {name!r} are one tensor in the model, but differ"
+                f"{source}: {name!r:.200} holds {theirs}, and some of its values are too large "
+                f"for the model's {ours}"
+            )
+    return values
+
+
+def _check_values(targets: Mapping[str, Tensor], values: Mapping[str, Tensor], source: str) -> None:
+    first: dict[int, str] = {}
+    for name, value in values.items():
+        target = targets[name]
+        problem = nonfinite_problem(value, isinstance(target, nn.Parameter))
+        if problem:
+            raise CheckpointError(
+                f"{source}: {name!r:.200} {problem}; the file is damaged, or its training diverged"
+            )
+        tied = first.setdefault(id(target), name)
+        if tied != name and not torch.equal(values[tied], value):
+            raise CheckpointError(
+                f"{source}: {tied!r:.200} and {name!r:.200} are one tensor in the model, but "
+                "differ in the file"
             )
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    shown = [name if len(name) <= 100 else name[:100] + "..." for name in names[:3]]
+    return ", ".join(shown) + (", ..." if len(names) > 3 else "")

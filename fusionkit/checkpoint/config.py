@@ -1,0 +1,202 @@
+"""``config.json``: what it takes to build a saved model again, and to tell if that goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+import fusionkit
+from fusionkit.backbone.contract import Backbone
+from fusionkit.checkpoint.manifest import refuse_later
+from fusionkit.errors import CheckpointError, ConfigError
+from fusionkit.model.fused import FusedModel
+from fusionkit.recipe.form import recipe_from_data, recipe_to_data
+from fusionkit.recipe.text import parse_json
+from fusionkit.recipe.values import Recipe
+from fusionkit.tensors.dtypes import DTYPES, NAMES
+
+__all__ = [
+    "CONFIG",
+    "SavedBranch",
+    "SavedModel",
+    "backbone_of",
+    "describe",
+    "format_config",
+    "parse_config",
+]
+
+CONFIG = "config.json"
+FORMAT = 1
+"""The version of the saved folder; older ones are read for ever, newer ones refused."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBranch:
+    """What a branch was when it was saved.
+
+    Attributes:
+        origin: the distribution and version that it came from.
+        embed_dim: the width of its vector.
+        stages: their names, stem first.
+        weights: what pretrained weights it began with; ``None`` for random ones.
+    """
+
+    origin: str
+    embed_dim: int
+    stages: tuple[str, ...]
+    weights: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """What ``config.json`` holds.
+
+    Attributes:
+        recipe: what the model was composed from.
+        epoch: at which it was saved.
+        branches: by name.
+        head: the distribution and version that the head came from.
+        dtypes: the types of floating-point buffers that are not in the file, by name.
+        fusionkit: the version that saved it.
+        torch: the version that it was saved with.
+    """
+
+    recipe: Recipe
+    epoch: int
+    branches: Mapping[str, SavedBranch]
+    head: str
+    dtypes: Mapping[str, torch.dtype]
+    fusionkit: str
+    torch: str
+
+    @property
+    def made_by(self) -> str:
+        """What the model was saved with, in one sentence, for errors."""
+        origins = [f"{name!r} from {each.origin}" for name, each in sorted(self.branches.items())]
+        return (
+            f"The model was saved with fusionkit {self.fusionkit} and torch {self.torch}: "
+            f"{', '.join(origins)}, the head from {self.head}"
+        )
+
+
+def backbone_of(model: FusedModel, name: str) -> Backbone:
+    """Gives the backbone of a branch."""
+    backbone = model.branches[name]
+    assert isinstance(backbone, Backbone)
+    return backbone
+
+
+def describe(model: FusedModel) -> SavedModel:
+    """Gives what is to be saved of a model besides its tensors."""
+    branches = {}
+    for name, part in model.parts.items():
+        backbone = backbone_of(model, name)
+        branches[name] = SavedBranch(
+            model.provenance.get(name, ""),
+            backbone.embed_dim,
+            part.anatomy.stages,
+            backbone.weights,
+        )
+    persistent = model.state_dict().keys()
+    return SavedModel(
+        recipe=model.recipe,
+        epoch=model.epoch,
+        branches=branches,
+        head=model.provenance.get("head", ""),
+        dtypes={
+            name: value.dtype
+            for name, value in model.named_buffers()
+            if name not in persistent and value.is_floating_point() and value.dtype in NAMES
+        },
+        fusionkit=fusionkit.__version__,
+        torch=str(torch.__version__),
+    )
+
+
+def format_config(saved: SavedModel) -> str:
+    """Gives the text of ``config.json``, which ``parse_config`` reads back equal."""
+    data = {
+        "format": FORMAT,
+        "fusionkit": saved.fusionkit,
+        "torch": saved.torch,
+        "recipe": recipe_to_data(saved.recipe),
+        "epoch": saved.epoch,
+        "branches": {
+            name: {
+                "from": branch.origin,
+                "embed_dim": branch.embed_dim,
+                "stages": list(branch.stages),
+                "weights": branch.weights,
+            }
+            for name, branch in saved.branches.items()
+        },
+        "head": {"from": saved.head},
+        "dtypes": {name: NAMES[dtype] for name, dtype in saved.dtypes.items()},
+    }
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def parse_config(text: str, path: Path) -> SavedModel:
+    """Reads the text of ``config.json``.
+
+    Raises:
+        CheckpointError: it is none, is of a later format, or a field is missing or wrong.
+    """
+    try:
+        data = parse_json(text, str(path))
+        if not isinstance(data, dict):
+            raise CheckpointError(f"{path} is not the config of a saved fusionkit model")
+        refuse_later(data, FORMAT, path)
+        recipe = recipe_from_data(_field(data, "recipe", dict, path), str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"cannot read the recipe in it: {error}") from error
+    epoch = _field(data, "epoch", int, path)
+    if epoch < 0:
+        raise CheckpointError(f"{path}: the field 'epoch' is below 0")
+    branches = {
+        name: _branch(branch, path) for name, branch in _field(data, "branches", dict, path).items()
+    }
+    if set(branches) != set(recipe.branches):
+        raise CheckpointError(f"{path}: the recipe has other branches than 'branches' lists")
+    dtypes = _field(data, "dtypes", dict, path)
+    for name, dtype in dtypes.items():
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise CheckpointError(f"{path}: the buffer {name!r:.80} has no type that there is")
+    return SavedModel(
+        recipe=recipe,
+        epoch=epoch,
+        branches=branches,
+        head=_field(_field(data, "head", dict, path), "from", str, path),
+        dtypes={name: DTYPES[dtype] for name, dtype in dtypes.items()},
+        fusionkit=_field(data, "fusionkit", str, path),
+        torch=_field(data, "torch", str, path),
+    )
+
+
+def _branch(data: Any, path: Path) -> SavedBranch:
+    stages = _field(data, "stages", list, path)
+    weights = data.get("weights")
+    if not all(isinstance(each, str) for each in stages):
+        raise CheckpointError(f"{path}: the names of stages are no text")
+    if weights is not None and not isinstance(weights, str):
+        raise CheckpointError(f"{path}: the name of weights is no text")
+    return SavedBranch(
+        _field(data, "from", str, path),
+        _field(data, "embed_dim", int, path),
+        tuple(stages),
+        weights,
+    )
+
+
+def _field(data: Any, key: str, kind: type[T], path: Path) -> T:
+    value = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise CheckpointError(f"{path}: the field {key!r} is missing or is no {kind.__name__}")
+    return value

@@ -1,0 +1,79 @@
+"""The list of a saved folder's files with their checksums, and its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fusionkit
+from fusionkit.checkpoint.texts import read_text, write_text
+from fusionkit.errors import CheckpointError, ConfigError
+from fusionkit.recipe.text import parse_json
+
+__all__ = ["MANIFEST", "read_manifest", "refuse_later", "write_manifest"]
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+CHECKSUM = re.compile(r"[0-9a-f]{64}")
+
+
+def write_manifest(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes the list of files with their checksums; the last file of a folder to be written."""
+    data = {"format": FORMAT, "fusionkit": fusionkit.__version__, "files": dict(files)}
+    text = json.dumps({**data, "self": _digest(data)}, indent=2) + "\n"
+    write_text(folder / MANIFEST, text)
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """Gives the checksums by the names of the files, which are still to be checked.
+
+    Raises:
+        CheckpointError: the folder or the manifest is missing, damaged or of a later format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a saved fusionkit model: it has no {MANIFEST}")
+    text = read_text(path)
+    try:
+        data: Any = parse_json(text, str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    if not isinstance(data, dict) or "self" not in data or not isinstance(data.get("files"), dict):
+        raise CheckpointError(f"{path} is not the manifest of a saved fusionkit model")
+    own = data.pop("self")
+    if own != _digest(data):
+        raise CheckpointError(
+            f"{path} has changed since it was saved (its checksum differs); restore it from a "
+            "copy, or save the model again"
+        )
+    refuse_later(data, FORMAT, path)
+    files: dict[str, str] = data["files"]
+    for name, checksum in files.items():
+        if Path(name).name != name or not name.isprintable() or "\\" in name:
+            raise CheckpointError(f"{path}: {name!r:.80} is not the name of a file in this folder")
+        if not isinstance(checksum, str) or not CHECKSUM.fullmatch(checksum):
+            raise CheckpointError(f"{path}: {name!r:.80} has no checksum")
+    return files
+
+
+def refuse_later(data: Mapping[str, Any], known: int, path: Path) -> None:
+    """Refuses a file whose ``format`` is later than ``known``, or is none."""
+    version = data.get("format")
+    if type(version) is not int or version < 1:
+        raise CheckpointError(f"{path}: its format is {version!r:.80}, which no fusionkit writes")
+    if version > known:
+        writer = data.get("fusionkit")
+        by = f" by fusionkit {writer:.40}" if isinstance(writer, str) else ""
+        raise CheckpointError(
+            f"{path} was saved{by} in format {version}, but this is fusionkit "
+            f"{fusionkit.__version__}, which reads formats up to {known}; "
+            "pip install --upgrade torch-fusionkit"
+        )
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
