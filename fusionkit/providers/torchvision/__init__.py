@@ -1,0 +1,1 @@
+"""Every classification and video model of torchvision as a backbone."""
