@@ -65,6 +65,7 @@ def _put_in_place(fresh: Path, target: Path) -> None:
             elif not swap(fresh, target):
                 with set_aside(target):
                     fresh.rename(target)
+                    flush_folder(target.parent)  # before the old one is removed
             return
         except OSError as error:
             # Another process put its folder there, or took it away, between two of the lines.

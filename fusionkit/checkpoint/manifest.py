@@ -18,6 +18,7 @@ __all__ = ["MANIFEST", "read_manifest", "refuse_later", "write_manifest"]
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -53,7 +54,7 @@ def read_manifest(folder: Path) -> dict[str, str]:
     refuse_later(data, FORMAT, path)
     files: dict[str, str] = data["files"]
     for name, checksum in files.items():
-        if Path(name).name != name or not name.isprintable() or "\\" in name:
+        if not FILE_NAME.fullmatch(name):
             raise CheckpointError(f"{path}: {name!r:.80} is not the name of a file in this folder")
         if not isinstance(checksum, str) or not CHECKSUM.fullmatch(checksum):
             raise CheckpointError(f"{path}: {name!r:.80} has no checksum")
