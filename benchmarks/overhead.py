@@ -42,10 +42,19 @@ class ConvNet(fk.Backbone):
         return fk.Features(vector=self.embed(x))
 
 
+def build_conv(
+    *, in_channels: int = 3, weights: str | None = None, num_classes: int | None = None
+) -> ConvNet:
+    """Builds the trunk; three channels, no weights, no classifier."""
+    return ConvNet()
+
+
 class Plugin:
+    """Offers the trunk as any plugin does."""
+
     @fk.hookimpl
     def fusionkit_backbones(self) -> dict[str, object]:
-        return {"conv": lambda *, in_channels, weights, num_classes: ConvNet()}
+        return {"conv": build_conv}
 
 
 class ByHand(nn.Module):

@@ -81,7 +81,7 @@ def _find_level(branch: str, given: HeadInput, level: object) -> Level:
     if not given.levels:
         raise AssemblyError(
             f"branch {branch!r} has no maps, which this head reads; choose a backbone that has "
-            "maps, or a head that reads vectors or scores: 'concat' or 'two_stream_late'"
+            "maps, or a head that reads vectors or scores: 'concat' or 'two_stream'"
         )
     if not isinstance(level, int) or isinstance(level, bool):
         raise ConfigError(

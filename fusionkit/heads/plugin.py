@@ -15,7 +15,7 @@ HOMES = {
     "mean_log_probabilities": "fusionkit.heads.ensemble:MeanLogProbabilities",
     "mean_logits": "fusionkit.heads.ensemble:MeanLogits",
     "mean_probabilities": "fusionkit.heads.ensemble:MeanProbabilities",
-    "two_stream_late": "fusionkit.heads.two_stream_late:TwoStreamLate",
+    "two_stream": "fusionkit.heads.two_stream:TwoStream",
     "two_stream_maps": "fusionkit.heads.two_stream_maps:TwoStreamMaps",
 }
 

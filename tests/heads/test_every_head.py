@@ -26,8 +26,8 @@ CASES = [
     ("concat", {"norm": "none", "project": 6, "hidden": 8, "activation": "gelu"}),
     ("concat", {"norm": {"audio": "l2"}, "project": {"audio": 9}, "hidden": [8, 5]}),
     ("concat", {"dropout": 0.25, "hidden": [8], "activation": "tanh"}),
-    ("two_stream_late", {}),
-    ("two_stream_late", {"weights": "learned", "norm": "none"}),
+    ("two_stream", {}),
+    ("two_stream", {"weights": "learned", "norm": "none"}),
     *[("two_stream_maps", {"fusion": kind}) for kind in ("sum", "max", "concat", "conv")],
     ("two_stream_maps", {"fusion": "sum", "width": 4, "hidden": None, "norm": "none"}),
     ("two_stream_maps", {"fusion": "concat", "width": 5, "level": 0, "dropout": 0.25}),
@@ -218,7 +218,7 @@ def test_autocast_stays_near_float32(name, options, dtype):
         logits = head(half)
         nn.functional.cross_entropy(logits, torch.tensor([0, 1, 3])).backward()
     torch.testing.assert_close(logits.float(), expected, rtol=0.05, atol=0.1)
-    if name.startswith("mean") or name == "two_stream_late":
+    if name.startswith("mean") or name == "two_stream":
         assert logits.dtype == torch.float32
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
 

@@ -29,9 +29,9 @@ WRONG = [
     ("mean_logits", {"weights": {"audio": True, "image": 1, "text": 1}}, "got True"),
     ("mean_logits", {"weights": {"audio": 0, "image": 0, "text": 0}}, "sum is 0, and an average"),
     ("mean_logits", {"weights": {"audio": 1e308, "image": 1e308, "text": 1}}, "their sum is inf"),
-    ("two_stream_late", {"weights": [0.5, 0.5]}, "weights={'audio': 0.33, 'image': 0.33"),
-    ("two_stream_late", {"weights": "learnt"}, "is 'equal', 'learned' or a number for each"),
-    ("two_stream_late", {"weights": None}, "is 'equal', 'learned' or a number for each"),
+    ("two_stream", {"weights": [0.5, 0.5]}, "weights={'audio': 0.33, 'image': 0.33"),
+    ("two_stream", {"weights": "learnt"}, "is 'equal', 'learned' or a number for each"),
+    ("two_stream", {"weights": None}, "is 'equal', 'learned' or a number for each"),
     # temperature
     ("mean_logits", {"temperature": 0}, "a temperature is a positive, finite number, got 0"),
     ("mean_logits", {"temperature": -2}, "got -2; write a number"),
@@ -86,7 +86,7 @@ def test_a_norm_for_a_branch_that_is_read_by_its_own_classifier_is_refused():
         make(inputs, num_classes=NUM_CLASSES, norm={"image": "l2"})
 
 
-@pytest.mark.parametrize("name", ["concat", "mean_logits", "two_stream_late"])
+@pytest.mark.parametrize("name", ["concat", "mean_logits", "two_stream"])
 def test_layer_norm_of_a_single_number_is_refused(name):
     inputs = {"one": fk.HeadInput(embed_dim=1), "two": fk.HeadInput(embed_dim=2)}
     make = fusionkit_heads()[name]
@@ -97,7 +97,7 @@ def test_layer_norm_of_a_single_number_is_refused(name):
 
 def test_maps_of_a_branch_without_levels_are_refused():
     inputs = {**make_inputs(2), "words": fk.HeadInput(embed_dim=4)}
-    message = "branch 'words' has no maps.*'concat' or 'two_stream_late'"
+    message = "branch 'words' has no maps.*'concat' or 'two_stream'"
     with pytest.raises(fk.AssemblyError, match=message):
         fusionkit_heads()["two_stream_maps"](inputs, num_classes=3)
 

@@ -16,7 +16,7 @@ EXPECTED = {
     "mean_log_probabilities": "MeanLogProbabilities",
     "mean_logits": "MeanLogits",
     "mean_probabilities": "MeanProbabilities",
-    "two_stream_late": "TwoStreamLate",
+    "two_stream": "TwoStream",
     "two_stream_maps": "TwoStreamMaps",
 }
 

@@ -26,4 +26,5 @@ class AverageVectors(fk.FusionHead):
     def forward(self, features: Mapping[str, fk.Features]) -> Tensor:
         """Gives "b k" from a vector "b d" of each branch."""
         projected = [project(features[name].vector) for name, project in self.project.items()]
-        return self.classify(torch.stack(projected).mean(0))
+        logits: Tensor = self.classify(torch.stack(projected).mean(0))
+        return logits

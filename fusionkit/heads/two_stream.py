@@ -11,11 +11,11 @@ from fusionkit import Features, FusionHead, HeadInput
 from fusionkit.heads.scores import BranchScores
 from fusionkit.heads.weights import BranchWeights, Weights
 
-__all__ = ["TwoStreamLate"]
+__all__ = ["TwoStream"]
 
 
 @final
-class TwoStreamLate(FusionHead):
+class TwoStream(FusionHead):
     """Two-stream late fusion: the weighted mean of softmax scores (arXiv:1406.2199).
 
     Gives log Σ w_i softmax(z_i) for any number of streams: the softmax of the output is exactly

@@ -14,7 +14,7 @@ from toy_features import (
 )
 
 from fusionkit.heads.ensemble import MeanProbabilities
-from fusionkit.heads.two_stream_late import TwoStreamLate
+from fusionkit.heads.two_stream import TwoStream
 
 
 def chance(row, k):
@@ -28,7 +28,7 @@ def test_equals_the_weighted_mean_of_softmax_scores_in_loops(count, kind):
     inputs = make_inputs(count, classifiers=names)
     numbers = {name: 1.5**i for i, name in enumerate(names)}
     weights = numbers if kind == "given" else kind
-    head = TwoStreamLate(inputs, num_classes=NUM_CLASSES, weights=weights).double()
+    head = TwoStream(inputs, num_classes=NUM_CLASSES, weights=weights).double()
     perturb(head)
     features = make_features(head, inputs, dtype=torch.float64, requires_grad=True)
     shares = {name: numbers[name] if kind == "given" else 1 for name in names}
@@ -48,7 +48,7 @@ def test_equals_the_weighted_mean_of_softmax_scores_in_loops(count, kind):
 
 def test_it_is_the_mean_of_probabilities_by_another_name():
     inputs = make_inputs(2, classifiers=["audio"])
-    late = TwoStreamLate(inputs, num_classes=NUM_CLASSES, weights="learned")
+    late = TwoStream(inputs, num_classes=NUM_CLASSES, weights="learned")
     mean = MeanProbabilities(inputs, num_classes=NUM_CLASSES, weights="learned")
     mean.load_state_dict(late.state_dict(), strict=True)
     assert late.reads == mean.reads == {"audio": "logits", "image": "vector"}
