@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fusionkit.features import Features
+from fusionkit.features import Features, Reads
 
 if TYPE_CHECKING:
     from fusionkit.model.fused import FusedModel
@@ -66,7 +66,10 @@ def diagnose(model: FusedModel, features: Mapping[str, Features]) -> Diagnosis:
     facts: list[FeatureFacts] = []
     warnings: list[str] = []
     for name, given in features.items():
-        mine = [_facts(name, kind, tensors) for kind, tensors in _tensors(given).items()]
+        mine = [
+            _facts(name, kind, tensors)
+            for kind, tensors in _tensors(given, model.parts[name].reads).items()
+        ]
         facts += mine
         planted = _not_finite(model.branches[name])
         if planted is not None:
@@ -84,13 +87,14 @@ def diagnose(model: FusedModel, features: Mapping[str, Features]) -> Diagnosis:
     return Diagnosis(tuple(facts), tuple(warnings))
 
 
-def _tensors(features: Features) -> dict[str, list[Tensor]]:
+def _tensors(features: Features, reads: Reads) -> dict[str, list[Tensor]]:
+    """Gives what the head reads of them, by kind."""
     given: dict[str, list[Tensor]] = {}
-    if features.vector is not None:
+    if reads.vector and features.vector is not None:
         given["vector"] = [features.vector]
-    if features.maps:
+    if reads.maps:
         given["maps"] = list(features.maps)
-    if features.logits is not None:
+    if reads.logits and features.logits is not None:
         given["logits"] = [features.logits]
     return given
 

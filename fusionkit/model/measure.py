@@ -15,6 +15,7 @@ from fusionkit.backbone.depth import Stage
 from fusionkit.errors import AssemblyError
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.model.run import check_features
 
 __all__ = ["measure_stages", "unread_parameters"]
 
@@ -72,13 +73,19 @@ def unread_parameters(backbone: Backbone, reads: Reads) -> frozenset[str]:
 
     Such parameters get no gradient: those behind the last map that is read, a classifier that
     nobody asks, a mask token. The backbone itself is not touched: a twin of it runs.
+
+    Raises:
+        AssemblyError: the backbone fails on its own example, or gives what it does not declare.
     """
 
     def ask(twin: Backbone, example: Any) -> frozenset[str]:
         parameters = dict(trunk_of(twin).named_parameters())
         for value in parameters.values():
             value.requires_grad_(value.is_floating_point())
-        reached = _reached(_read(twin(example, reads), reads))
+        features = twin(example, reads)
+        channels = tuple(twin.levels[level].channels for level in reads.levels)
+        check_features("its forward pass", twin, features, reads, channels)
+        reached = _reached(_read(features, reads))
         return frozenset(name for name, value in parameters.items() if id(value) not in reached)
 
     return _on_twin(backbone, ask, batch=2)

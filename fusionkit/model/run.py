@@ -11,7 +11,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, DataError, PolicyError
 from fusionkit.features import Features, Reads
 
-__all__ = ["check_still", "run_branch"]
+__all__ = ["check_features", "check_still", "run_branch"]
 
 CRASHES = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -71,40 +71,45 @@ def run_branch(
             f"branch {branch!r} ({title}) failed on an input{shape}: "
             f"{type(error).__name__}: {error}"
         ) from error
-    _check_features(branch, backbone, features, reads, channels)
+    check_features(f"branch {branch!r} ({title})", backbone, features, reads, channels)
     return features
 
 
-def _check_features(
-    branch: str, backbone: Backbone, features: Features, reads: Reads, channels: tuple[int, ...]
+def check_features(
+    owner: str, backbone: Backbone, features: Features, reads: Reads, channels: tuple[int, ...]
 ) -> None:
     """Refuses features that are not what the backbone declared.
 
+    Args:
+        owner: who gave them, for errors.
+        backbone: what it declares.
+        features: what its forward pass gave.
+        reads: what was asked for.
+        channels: the declared widths of the maps asked for.
+
     Raises:
-        AssemblyError: names the branch, what was declared and what came.
+        AssemblyError: says what was declared and what came.
     """
-    if not isinstance(features, Features):
+    given: object = features
+    if not isinstance(given, Features):
         raise AssemblyError(
-            f"the backbone of branch {branch!r} gave {type(features).__name__}; its forward must "
-            "give fusionkit.Features"
+            f"{owner} gave {type(given).__name__}; its forward must give fusionkit.Features"
         )
     if reads.vector and _width(features.vector) != backbone.embed_dim:
         raise AssemblyError(
-            f"the backbone of branch {branch!r} declares a vector 'b {backbone.embed_dim}', gave "
-            f"{_shown(features.vector)}"
+            f"{owner} declares a vector 'b {backbone.embed_dim}', gave {_shown(features.vector)}"
         )
     if channels:
         maps = features.maps
         widths = tuple(value.shape[1] for value in maps if value.ndim == 4)
         if widths != channels or len(maps) != len(channels):
             raise AssemblyError(
-                f"the backbone of branch {branch!r} declares maps 'b c h w' of {channels} "
-                f"channels, gave {[tuple(value.shape) for value in maps]}"
+                f"{owner} declares maps 'b c h w' of {channels} channels, gave "
+                f"{[tuple(value.shape) for value in maps]}"
             )
     if reads.logits and _width(features.logits) != backbone.num_classes:
         raise AssemblyError(
-            f"the backbone of branch {branch!r} declares logits 'b {backbone.num_classes}', gave "
-            f"{_shown(features.logits)}"
+            f"{owner} declares logits 'b {backbone.num_classes}', gave {_shown(features.logits)}"
         )
 
 
