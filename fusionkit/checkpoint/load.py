@@ -14,7 +14,7 @@ from fusionkit.checkpoint.leftovers import recover
 from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.checkpoint.save import TENSORS
 from fusionkit.checkpoint.texts import read_text
-from fusionkit.errors import CheckpointError, FusionKitError, PluginError, did_you_mean
+from fusionkit.errors import CheckpointError, FusionKitError, did_you_mean
 from fusionkit.model.fused import FusedModel
 from fusionkit.tensors.cast import cast_floats
 from fusionkit.tensors.match import load_tensors
@@ -40,8 +40,10 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
 
     Raises:
         CheckpointError: a file is missing, changed, of a later format, or does not fit.
+        ConfigError: a plugin that the model was built with is not installed, or no longer knows
+            a name or an option.
         PluginError: a plugin that the model was built with is broken or blocked.
-        ConfigError: a plugin that the model was built with is not installed.
+        AssemblyError: a factory that the model was built with failed.
     """
     path = Path(folder)
     saved, tensors = _read(path)
@@ -123,10 +125,6 @@ def _build(saved: SavedModel, catalog: Catalog) -> FusedModel:
         return assemble(saved.recipe, catalog, load_weights=False)
     except FusionKitError as error:
         raise type(error)(f"{error}. {saved.made_by}") from error
-    except Exception as error:
-        raise PluginError(
-            f"building the model again failed: {type(error).__name__}: {error}. {saved.made_by}"
-        ) from error
 
 
 def _compare(model: FusedModel, saved: SavedModel, path: Path) -> None:

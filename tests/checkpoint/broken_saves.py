@@ -8,7 +8,7 @@ finds after a further save of ``2``, and how many leftovers there are then.
 ``python broken_saves.py at-random FOLDER [no-swap]`` kills children that save ``1``, ``2``, ... at
 random moments. It prints for each: the last save that was done, and what a reader finds.
 
-``python broken_saves.py forever FOLDER START STEP`` saves ``START``, ``START + STEP``, ... ten times.
+``python broken_saves.py forever FOLDER START STEP`` saves ``START``, ``START + STEP``, ...; ten.
 """
 
 from __future__ import annotations

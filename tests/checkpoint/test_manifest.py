@@ -108,5 +108,5 @@ def test_f040_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, nam
 def test_a_checksum_that_is_none_is_refused(tmp_path: Path, checksum: object) -> None:
     write_manifest(tmp_path, {})
     rewrite(tmp_path, files={"config.json": checksum})
-    with pytest.raises(fk.CheckpointError, match="'config.json' has no checksum"):
+    with pytest.raises(fk.CheckpointError, match=r"'config\.json' has no checksum"):
         read_manifest(tmp_path)

@@ -44,3 +44,26 @@ def test_f054_a_place_without_permission_is_refused(
     monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(fk.CheckpointError, match="Permission denied"):
         check_target(tmp_path / "model")
+
+
+def test_f054_a_folder_of_somebody_elses_is_refused_though_its_names_are_ours(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"manifest_version": 3, "name": "an extension"}')
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(fk.CheckpointError, match="cannot be told whether a save wrote what it"):
+        check_target(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(fk.CheckpointError, match=r"holds .config\.json., which no save wrote"):
+        check_target(tmp_path)
+
+
+def test_f054_a_place_that_cannot_be_moved_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for target in ("/", tmp_path / ".."):
+        with pytest.raises(fk.CheckpointError, match="name a folder that save may make"):
+            check_target(target)
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path)
+    with pytest.raises(fk.CheckpointError, match=r"where a disk is mounted.* in it, for example"):
+        check_target(tmp_path)

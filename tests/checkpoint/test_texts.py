@@ -34,7 +34,7 @@ def test_a_missing_file_a_link_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_text_and_what_is_too_long_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff\xfe")
-    with pytest.raises(fk.CheckpointError, match="cannot read .*x"):
+    with pytest.raises(fk.CheckpointError, match=r"cannot read .*x"):
         read_text(tmp_path / "x")
     (tmp_path / "x").write_bytes(b" " * (MAX_BYTES + 1))
     with pytest.raises(fk.CheckpointError, match="longer than 4,000,000 bytes"):

@@ -121,8 +121,8 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.flo
 OTHERS = (torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64)
 
 
-@pytest.mark.parametrize("ours", (*FLOATS, *OTHERS), ids=str)
-@pytest.mark.parametrize("theirs", (*FLOATS, *OTHERS), ids=str)
+@pytest.mark.parametrize("ours", [*FLOATS, *OTHERS], ids=str)
+@pytest.mark.parametrize("theirs", [*FLOATS, *OTHERS], ids=str)
 def test_f036_only_floats_are_converted_and_reported(
     theirs: torch.dtype, ours: torch.dtype
 ) -> None:
