@@ -46,7 +46,8 @@ def test_vector_is_the_headless_models_own_output(name):
     stock.load_state_dict(backbone.trunk.state_dict(), strict=True)
     images = picture(backbone)
     vector, maps, logits = backbone(images, VECTOR)
-    assert maps == () and logits is None
+    assert maps == ()
+    assert logits is None
     assert vector.shape == (2, backbone.embed_dim)
     assert_near(vector, stock(images))
 
@@ -78,14 +79,16 @@ def test_levels_are_what_comes_out(name):
     assert len(maps) == count > 0
     strides = [level.stride for level in backbone.levels]
     assert strides == sorted(strides)
+    slack = 4 if name == "inception_v3" else 1.5  # its convolutions are not padded
     for level, maps_of_level in zip(backbone.levels, maps, strict=True):
         assert maps_of_level.shape[1] == level.channels
         for side, pixels in zip(maps_of_level.shape[2:], images.shape[2:], strict=True):
-            assert abs(side - pixels / level.stride) <= 3, (level, maps_of_level.shape)
+            assert abs(side - pixels / level.stride) <= slack, (level, maps_of_level.shape)
     assert_near(vector, backbone(images, VECTOR).vector)
     few = (0, count - 1)
     alone = backbone(images, fk.Reads(maps=few).resolve(count))
-    assert alone.vector is None and alone.logits is None
+    assert alone.vector is None
+    assert alone.logits is None
     for got, index in zip(alone.maps, sorted(set(few)), strict=True):
         assert_near(got, maps[index])
 
@@ -111,7 +114,7 @@ def test_only_what_is_read_is_computed():
 def test_logits_without_a_classifier_are_refused():
     backbone = build("test_resnet")
     assert backbone.num_classes is None
-    with pytest.raises(fk.AssemblyError, match="classifier was dropped"):
+    with pytest.raises(fk.AssemblyError, match=r"classifier was dropped"):
         backbone(picture(backbone), LOGITS)
 
 
@@ -152,7 +155,8 @@ def test_f026_copies_and_pickles_after_a_pass_with_gradients(name):
     for twin in twins:
         assert isinstance(twin, TimmBackbone)
         assert torch.equal(twin(images, VECTOR).vector, expected)
-        assert twin.stages == backbone.stages and twin.trunk is not backbone.trunk
+        assert twin.stages == backbone.stages
+        assert twin.trunk is not backbone.trunk
 
 
 @torch.no_grad()

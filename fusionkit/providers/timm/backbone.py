@@ -53,7 +53,10 @@ class TimmBackbone(Backbone):
         trunk.register_load_state_dict_post_hook(_forget_after_load)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, reads: Reads) -> Features:
-        """Gives what ``reads`` asks for from images "b c h w", in one pass through the trunk."""
+        """Gives what ``reads`` asks for from images "b c h w", in one pass through the trunk.
+
+        Only encoders without a pooling head take a second pass, where vector and maps are read.
+        """
         trunk: Any = self.trunk
         if reads.logits and self.num_classes is None:
             raise AssemblyError("the stock classifier was dropped, so there are no logits to read")
@@ -70,17 +73,14 @@ class TimmBackbone(Backbone):
         if not indices:
             if not reads.vector:
                 return Features(logits=trunk(x))
-            final = trunk.forward_features(x)
+            final = trunk.forward_features(x) if self._pools else None
         else:
             final, taken = trunk.forward_intermediates(x, indices=indices, output_fmt="NCHW")
             maps = _in_order(taken, indices)
-        vector = logits = None
-        if reads.vector:
-            vector = (
-                trunk.forward_head(final, pre_logits=True) if self._pools else pool_positions(final)
-            )
-        if reads.logits:
-            logits = trunk.forward_head(final)
+        if not self._pools:  # an encoder, whose own output goes beyond its features
+            return Features(pool_positions(trunk(x)), maps)
+        vector = trunk.forward_head(final, pre_logits=True) if reads.vector else None
+        logits = trunk.forward_head(final) if reads.logits else None
         return Features(vector, maps, logits)
 
     def __getstate__(self) -> dict[str, Any]:

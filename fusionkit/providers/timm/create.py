@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fusionkit import AssemblyError, OptionError, did_you_mean
@@ -34,9 +33,8 @@ RESERVED = {
     "cache_dir": "set the environment variable HF_HOME",
 }
 
-FILLING = frozenset(
-    ("normal_", "uniform_", "erfinv_", "clamp_", "mul_", "add_", "sub_", "div_", "fill_", "zero_")
-)
+DRAWING = frozenset(("normal_", "uniform_"))
+FILLING = frozenset(("erfinv_", "clamp_", "mul_", "add_", "sub_", "div_", "fill_", "zero_"))
 
 
 def refuse_reserved(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +65,9 @@ def create_model(
     *,
     device: str | None = None,
 ) -> nn.Module:
-    """Gives a model with random parameters, on ``device`` or where torch builds by default.
+    """Gives a model with random parameters, where torch builds by default.
+
+    With ``device`` it is for a look only: its parameters are never initialised.
 
     Raises:
         OptionError: the model does not take an option, or not that value.
@@ -82,7 +82,7 @@ def create_model(
     try:
         if device is None:
             return _call(source, arguments)
-        with torch.device(device), _Uninitialised() if device == "meta" else nullcontext():
+        with torch.device(device), _Uninitialised():
             return _call(source, arguments)
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         _explain(source, in_channels, options, error)
@@ -90,14 +90,17 @@ def create_model(
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Skips what would fill tensors with initial values, which a meta tensor has none of."""
+    """Skips what would fill tensors with initial values that nobody will read."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Gives the tensor itself for a filling function, and passes every other call on."""
-        if getattr(func, "__name__", "") in FILLING and args and args[0].is_meta:
-            return args[0]
+        called = getattr(func, "__name__", "")
+        if called in DRAWING or called in FILLING:
+            target = args[0] if args else (kwargs or {}).get("tensor")
+            if isinstance(target, Tensor) and (called in DRAWING or target.is_meta):
+                return target
         return func(*args, **(kwargs or {}))
 
 
@@ -127,7 +130,7 @@ def _call(source: Source, arguments: Mapping[str, Any], **more: Any) -> nn.Modul
 def _explain(
     source: Source, in_channels: int, options: Mapping[str, Any], error: Exception
 ) -> None:
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    unknown = re.search(r"unexpected keyword argument\S*:? \[?'(\w+)'", str(error))
     if unknown is not None and unknown[1] in options:
         raise _unknown(source, unknown[1], _known_options(source)) from error
     if options:

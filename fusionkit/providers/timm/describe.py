@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import torch
 from torch import nn
 
 from fusionkit import AssemblyError, FusionKitError, Level, OptionError, Stage
@@ -86,7 +85,7 @@ def _describe(question: _Question) -> Description:
     model = create_model(source, channels, keeps, question.options, device="meta")
     other = _build_other(question)
     size = input_size(source, question.options)
-    trace, fixed_size, multiple = _run(question, model, size)
+    trace, size, fixed_size, multiple = _run(question, model, size)
     if len(trace.vector) != 2:
         raise OptionError(
             f"timm/{source.name} gives no pooled vector 'b d' with the options "
@@ -138,29 +137,37 @@ def input_size(source: Source, options: Mapping[str, Any]) -> tuple[int, int]:
 
 def _run(
     question: _Question, model: nn.Module, size: tuple[int, int]
-) -> tuple[Trace, tuple[int, int] | None, int]:
+) -> tuple[Trace, tuple[int, int], tuple[int, int] | None, int]:
+    """Gives the trace, the size it was taken at, and which sizes the model takes."""
     source, channels = question.source, question.in_channels
     try:
-        try:
-            trace = trace_model(model, channels, size)
-        except REFUSALS as error:
-            if "meta tensors" not in str(error):
-                raise
-            # Some models compute shapes from values, which the meta device has not.
-            with torch.random.fork_rng(devices=[]):
-                model = create_model(
-                    source, channels, question.keeps_classifier, question.options, device="cpu"
-                )
-            trace = trace_model(model, channels, size)
+        return trace_model(model, channels, size), size, *find_sizes(model, channels, size)
     except REFUSALS as error:
+        if "meta tensors" in str(error):
+            return _run_small(question, size)
         if channels != 3:
             raise AssemblyError(
                 f"timm/{source.name} cannot run on {channels} channels: {error}; "
                 "give it three, or take another model"
             ) from error
         raise AssemblyError(f"timm/{source.name} cannot run at {size} pixels: {error}") from error
-    fixed_size, multiple = find_sizes(model, channels, size)
-    return trace, fixed_size, multiple
+
+
+def _run_small(
+    question: _Question, size: tuple[int, int]
+) -> tuple[Trace, tuple[int, int], tuple[int, int] | None, int]:
+    """Runs on the CPU, at a small size, a model that computes shapes from values."""
+    source, channels = question.source, question.in_channels
+    model = create_model(
+        source, channels, question.keeps_classifier, question.options, device="cpu"
+    )
+    for part in (8, 4, 2):
+        small = size[0] // part, size[1] // part
+        try:
+            return trace_model(model, channels, small), small, *find_sizes(model, channels, small)
+        except REFUSALS:
+            continue
+    return trace_model(model, channels, size), size, size, 1
 
 
 def _compare(

@@ -54,8 +54,8 @@ def is_known(name: str) -> bool:
     """Tells whether a name can be looked up, without network or disk."""
     if name.startswith((HUB, FOLDER)):
         return len(name.partition(":")[2]) > 0
-    architecture, _, tag = name.partition(".")
-    return _is_current(architecture) and (not tag or name in _tagged_names(architecture))
+    architecture, dot, _ = name.partition(".")
+    return _is_current(architecture) and (not dot or name in _tagged_names(architecture))
 
 
 def find_source(name: str, weights: str | None) -> Source:

@@ -85,7 +85,7 @@ def trace_model(model: nn.Module, channels: int, size: tuple[int, int]) -> Trace
             vector: Tensor = model.forward_head(final, pre_logits=True)  # type: ignore[operator]
             has_head = True
         except (AttributeError, NotImplementedError, TypeError):
-            vector = pool_positions(final)
+            vector = pool_positions(model(image))
             has_head = False
     return Trace(
         first_use=reader.first_use,
@@ -96,7 +96,7 @@ def trace_model(model: nn.Module, channels: int, size: tuple[int, int]) -> Trace
 
 
 def pool_positions(features: Tensor) -> Tensor:
-    """Gives the mean "b c" over all positions of maps "b c h w" or tokens "b n c"."""
+    """Gives the mean "b c" over all positions of an encoder's maps "b c h w" or tokens "b n c"."""
     return features.mean((2, 3)) if features.ndim == 4 else features.mean(1)
 
 
