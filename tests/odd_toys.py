@@ -333,7 +333,7 @@ def odd_catalog(backbones=(), heads=()) -> fk.Catalog:
 
 
 def build(branches, head="odd/sum", num_classes: int = 5, **options) -> fk.FusedModel:
-    """Composes branches given by name as a backbone's name and its settings, e.g. of ``odd/odd``."""
+    """Composes branches given by name, each as a toy's name or a whole ``Branch``."""
     made = {
         name: branch if isinstance(branch, fk.Branch) else fk.Branch(f"odd/{branch}", weights=None)
         for name, branch in branches.items()

@@ -36,7 +36,9 @@ class Backbone(nn.Module, ABC):
     Attributes:
         embed_dim: the width d of ``Features.vector``.
         stages: every parameter of the trunk in exactly one block of exactly one stage, in the
-            order in which they run. Left unset, it is measured by a forward pass.
+            order in which they run. A block may also name modules without parameters, such as
+            a dropout, which are then still when it is frozen. Left unset, it is measured by a
+            forward pass.
         levels: width and stride of each map that ``forward`` can give, fine to coarse; empty
             where the trunk has no maps.
         preprocessing: how inputs were prepared for these weights; ``None`` where unknown.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.model.table import layout
 from fusionkit.policy.slots import Slot
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderResult
 
     from fusionkit.model.fused import FusedModel
     from fusionkit.model.part import Part
@@ -30,7 +32,8 @@ class SummaryRow:
         trainable: how many of them learn now.
         rate: (lowest, highest) learning rate, or multiple of the base rate; ``None`` where
             nothing learns or the line stands for several stages.
-        note: what is frozen and until when, or what the branch is and takes.
+        note: what is frozen and until when, or what the branch is and takes. What never learns
+            was fixed by its author, or nothing that the head reads depends on it.
     """
 
     branch: str
@@ -55,39 +58,15 @@ class Summary:
     epoch: int
     absolute: bool
 
-    def __rich__(self) -> Table:
-        from rich.table import Table
+    def __str__(self) -> str:
+        width = min(100, get_terminal_size(fallback=(100, 24)).columns)
+        return "\n".join(text for text, _ in layout(self, width))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
-        table = Table(title=f"epoch {self.epoch}", title_justify="left")
-        table.add_column("branch / stage", no_wrap=True)
-        for heading in ("params", "trainable", "share"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("lr" if self.absolute else "lr x", justify="right", no_wrap=True)
-        table.add_column("", overflow="fold")
-        for row in self.rows:
-            if not row.stage:
-                table.add_section()
-            share = f"{row.trainable / row.parameters:.0%}" if row.parameters else "-"
-            table.add_row(
-                Text(f"  {row.stage}" if row.stage else row.branch, "" if row.stage else "bold"),
-                f"{row.parameters:,}",
-                f"{row.trainable:,}",
-                share,
-                _rate(row.rate),
-                Text(row.note, "dim"),
-            )
-        return table
-
-    def __str__(self) -> str:
-        from io import StringIO
-
-        from rich.console import Console
-
-        console = Console(file=StringIO(), width=100, color_system=None)
-        console.print(self)
-        text = console.file.getvalue()  # type: ignore[attr-defined]
-        return "\n".join(line.rstrip() for line in text.splitlines())
+        for text, style in layout(self, options.max_width):
+            yield Text(text, style, no_wrap=True)
 
 
 def summarize(model: FusedModel, lr: float | None) -> Summary:
@@ -154,7 +133,7 @@ def _will_learn(part: Part, slot: Slot, epoch: int) -> bool:
 def _stage_note(model: FusedModel, part: Part, index: int, learning: int, total: int) -> str:
     names = {slot.name for slot in part.anatomy.slots if slot.stage == index}
     if names and not names & part.learnable:
-        return "not read by the head, or fixed by its author"
+        return "never learns"
     if learning == total:
         return ""
     thaws = part.branch.freeze.thaw_epoch(index, len(part.anatomy.stages))
@@ -181,10 +160,3 @@ def _kinds(part: Part) -> list[str]:
     reads = part.reads
     kinds = {"vectors": reads.vector, "maps": bool(reads.maps), "logits": reads.logits}
     return [kind for kind, read in kinds.items() if read]
-
-
-def _rate(rate: tuple[float, float] | None) -> str:
-    if rate is None:
-        return ""
-    low, high = rate
-    return f"{high:.3g}" if low == high else f"{low:.2g} - {high:.2g}"

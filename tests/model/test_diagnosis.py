@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_f024_a_planted_weight_is_found_by_branch_and_name(value):
         w == "branch 'b': 'two.bias' holds values that are not finite" for w in diagnosis.warnings
     )
     assert not any("'a'" in warning for warning in diagnosis.warnings)
-    if value != value:
+    if math.isnan(value):
         assert any("'b': 32 of 32 values of its vector are NaN" in w for w in diagnosis.warnings)
         assert "b  vector  rms nan  32 of 32 not finite" in str(diagnosis)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from odd_toys import PLAIN, OddNet, branch, build, images, odd_catalog
@@ -116,7 +118,7 @@ def test_groups_by_block_have_a_rate_for_each_block():
         "a/top/3/decay",
     ]
     rates = [rate for name, rate in groups.items() if name.endswith("/decay")][:4]
-    ratios = [late / early for early, late in zip(rates, rates[1:])]
+    ratios = [late / early for early, late in pairwise(rates)]
     assert ratios == pytest.approx([2.0**4] * 3)
     assert set(groups) - {"head/decay", "head/no_decay"} <= set(model.group_stages())
     assert model.group_stages()["a/body/2/decay"] == ("a", 1)
@@ -126,7 +128,9 @@ def test_norms_biases_and_what_the_backbone_says_do_not_decay():
     class Table(OddNet):
         no_weight_decay = frozenset({"two.weight"})
 
-    catalog = odd_catalog({"table": lambda *, in_channels, weights, num_classes: Table()})
+    catalog = odd_catalog(
+        {"table": lambda *, in_channels, weights, num_classes: Table(in_channels)}
+    )
     model = fk.compose({"a": branch("table"), "b": branch("tiny")}, "odd/sum", 5, catalog=catalog)
     groups = {group["name"]: group for group in model.param_groups(lr=0.1, weight_decay=0.1)}
     kept = {

@@ -55,7 +55,7 @@ def test_a_class_token_goes_with_the_first_stage_and_attention_counts_as_run():
     names = [stage.name for stage in backbone.stages]
     assert names == ["embed", "blocks", "norm"]
     assert backbone.stages[0].blocks == (("embed", "cls_token", "mask_token"),)
-    assert [block for block in backbone.stages[1].blocks] == [(f"blocks.{i}",) for i in range(4)]
+    assert list(backbone.stages[1].blocks) == [(f"blocks.{i}",) for i in range(4)]
     assert len(read_anatomy(backbone).slots) == len(list(backbone.parameters()))
 
 
@@ -168,12 +168,14 @@ def test_building_copies_no_parameter():
     kept = []
 
     class Watched(OddNet):
-        def __init__(self):
-            super().__init__()
+        def __init__(self, in_channels):
+            super().__init__(in_channels)
             kept.extend(value.data_ptr() for value in self.parameters())
 
     from odd_toys import odd_catalog
 
-    catalog = odd_catalog({"watched": lambda *, in_channels, weights, num_classes: Watched()})
+    catalog = odd_catalog(
+        {"watched": lambda *, in_channels, weights, num_classes: Watched(in_channels)}
+    )
     model = fk.compose({"a": fk.Branch("odd/watched", weights=None)}, "odd/sum", 5, catalog=catalog)
     assert [value.data_ptr() for value in model.branches["a"].parameters()] == kept

@@ -41,7 +41,7 @@ def digest(module: nn.Module, names=None) -> dict[str, str]:
     }
 
 
-def train(model, optimizer, steps=3, set_to_none=True, accumulate=1, seed=0) -> None:
+def train(model, optimizer, *, steps=3, set_to_none=True, accumulate=1, seed=0) -> None:
     model.train()
     for step in range(steps):
         for part in range(accumulate):

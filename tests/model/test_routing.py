@@ -52,7 +52,7 @@ def test_a_model_called_by_branch_is_the_model_called_by_input():
         ),
         (
             {"image": images(), "motion": images(channels=2), "imagine": images()},
-            r"no branch reads the input 'imagine'\. Did you mean 'image'.*The inputs are image, mot",
+            r"no branch reads the input 'imagine'\. Did you mean 'image'.*inputs are image, motion",
         ),
         (
             {"image": images(3), "motion": images(4, 2)},

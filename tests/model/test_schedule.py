@@ -195,7 +195,7 @@ def test_p5_a_resumed_run_has_the_rates_of_an_uninterrupted_one(name, way):
 
 
 def test_f065_a_state_without_its_optimizer_still_restores_the_rates():
-    model, optimizer, scheduler = make("cosine")
+    _, optimizer, scheduler = make("cosine")
     for _ in range(4):
         optimizer.step()
         scheduler.step()
@@ -211,7 +211,7 @@ def test_f065_a_state_of_other_groups_is_refused():
     model = build({"a": branch("odd")})
     optimizer = torch.optim.SGD(model.param_groups(lr=0.1))
     other = model.lr_scheduler(optimizer, "constant")
-    with pytest.raises(fk.PolicyError, match="made for other parameter groups .*a/body/decay"):
+    with pytest.raises(fk.PolicyError, match=r"made for other parameter groups .*a/body/decay"):
         other.load_state_dict(state)
 
 
