@@ -34,6 +34,7 @@ CONFIG = "config.json"
 FORMAT = 1
 """The version of the saved folder; older ones are read for ever, newer ones refused."""
 
+GIVEN = "a plugin given in Python"
 T = TypeVar("T")
 
 
@@ -78,12 +79,15 @@ class SavedModel:
 
     @property
     def made_by(self) -> str:
-        """What the model was saved with, in one sentence, for errors."""
+        """What the model was saved with, for errors."""
         origins = [f"{name!r} from {each.origin}" for name, each in sorted(self.branches.items())]
-        return (
+        said = (
             f"The model was saved with fusionkit {self.fusionkit} and torch {self.torch}: "
             f"{', '.join(origins)}, the head from {self.head}"
         )
+        if GIVEN in {self.head, *(each.origin for each in self.branches.values())}:
+            said += "; give load a catalog that has it, as load(folder, catalog=...)"
+        return said
 
 
 def backbone_of(model: FusedModel, name: str) -> Backbone:

@@ -54,7 +54,7 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
     try:
         load_tensors(model, tensors, str(path / TENSORS))
     except CheckpointError as error:
-        raise CheckpointError(f"{error}. {saved.made_by}") from error
+        raise CheckpointError(_with_origins(error, saved)) from error
     for name, branch in saved.branches.items():
         backbone_of(model, name).weights = branch.weights
     return model.eval().set_epoch(saved.epoch)
@@ -124,7 +124,11 @@ def _build(saved: SavedModel, catalog: Catalog) -> FusedModel:
     try:
         return assemble(saved.recipe, catalog, load_weights=False)
     except FusionKitError as error:
-        raise type(error)(f"{error}. {saved.made_by}") from error
+        raise type(error)(_with_origins(error, saved)) from error
+
+
+def _with_origins(error: FusionKitError, saved: SavedModel) -> str:
+    return f"{str(error).rstrip('.')}. {saved.made_by}"
 
 
 def _compare(model: FusedModel, saved: SavedModel, path: Path) -> None:

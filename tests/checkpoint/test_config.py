@@ -33,7 +33,8 @@ def test_it_says_what_the_model_was_made_by() -> None:
     assert describe(toy_model()).made_by == (
         f"The model was saved with fusionkit {fk.__version__} and torch {torch.__version__}: "
         "'flow' from a plugin given in Python, 'rgb' from a plugin given in Python, "
-        "the head from a plugin given in Python"
+        "the head from a plugin given in Python; give load a catalog that has it, as "
+        "load(folder, catalog=...)"
     )
 
 
