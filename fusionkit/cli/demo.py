@@ -33,7 +33,7 @@ def demo(
     labels_per_class: Annotated[
         int, typer.Option(help="Labelled images of each new class to learn from.")
     ] = 20,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 30,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 20,
     draws: Annotated[
         int, typer.Option(min=1, help="Repetitions, each with other labelled images.")
     ] = 3,

@@ -15,7 +15,7 @@ from fusionkit.demo.digits import Digits
 __all__ = ["Score", "fit", "score"]
 
 BATCH = 32
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 2e-2
 WEIGHT_DECAY = 0.05
 
 
