@@ -13,7 +13,7 @@ from fusionkit import Backbone, CheckpointError, OptionError, PluginError
 from fusionkit.providers.torchvision.backbone import TorchvisionBackbone, TorchvisionVideoBackbone
 from fusionkit.providers.torchvision.families import FAMILIES, Family
 from fusionkit.providers.torchvision.first_layer import find_first_layer, replace_first_layer
-from fusionkit.providers.torchvision.options import check_options, fixed_shape, to_arguments
+from fusionkit.providers.torchvision.options import check_options, to_arguments
 from fusionkit.providers.torchvision.weights import (
     WeightsEntry,
     describe_preprocessing,
@@ -68,7 +68,7 @@ def build_backbone(
         if family.renormalises:
             trunk.transform_input = False  # type: ignore[assignment]
 
-    size, frames = fixed_shape(family, entry, options)
+    size = family.only_size(trunk) if family.only_size is not None else None
     described = entry or find_weights(name, "default")
     preprocessing = describe_preprocessing(described, frames=family.frames, only_size=size)
     if family.renormalises and not trunk.transform_input:
@@ -83,11 +83,19 @@ def build_backbone(
         "num_classes": classes if kept else None,
         "weights": None if entry is None else entry.name,
         "fixed_size": size,
-        "least_size": family.smallest or min(described.meta["min_size"]),
+        "least_size": 1 if size else family.smallest or min(described.meta["min_size"]),
     }
-    if family.frames is None:
-        return TorchvisionBackbone(trunk, family, **attributes)
-    return TorchvisionVideoBackbone(trunk, family, fixed_frames=frames, **attributes)
+    try:
+        if family.frames is None:
+            return TorchvisionBackbone(trunk, family, **attributes)
+        frames = family.only_frames(trunk) if family.only_frames is not None else None
+        return TorchvisionVideoBackbone(trunk, family, fixed_frames=frames, **attributes)
+    except RuntimeError as error:
+        if not options:
+            raise
+        raise OptionError(
+            f"torchvision/{name} cannot run as the options {sorted(options)} make it: {error}"
+        ) from error
 
 
 def _find_family(name: str, module: str) -> Family:
@@ -109,7 +117,7 @@ def _build_trunk(
     """Calls torchvision's builder, which also downloads and loads, checking the file's hash."""
     try:
         return builder(weights=entry, progress=True, **arguments)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, NotImplementedError) as error:
         raise OptionError(f"torchvision/{name} refuses its options: {error}") from error
     except (OSError, RuntimeError) as error:
         damaged = "invalid hash" in str(error)

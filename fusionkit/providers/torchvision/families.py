@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["FAMILIES", "Family", "Layout"]
 
@@ -32,8 +33,8 @@ class Family:
         auxiliary: classifiers on the side, which are left out.
         renormalises: whether the trunk can turn images normalised as torchvision describes it
             into ones of mean and standard deviation 0.5, which the weights were trained on.
-        size_option: the builder's option that fixes the only height and width that it takes.
-        frames_option: the builder's option that fixes the only number of frames that it takes.
+        only_size: gives the only (height, width) in pixels that a trunk of the family takes.
+        only_frames: gives the only number of frames that a trunk of the family takes.
         smallest: the least height and width in pixels that it takes, where the weights' own
             description asks for more than that.
         fewest_frames: the least number of frames that a video model takes.
@@ -53,8 +54,8 @@ class Family:
     relu_last: bool = False
     auxiliary: tuple[str, ...] = ()
     renormalises: bool = False
-    size_option: str = ""
-    frames_option: str = ""
+    only_size: Callable[[Any], tuple[int, int]] | None = None
+    only_frames: Callable[[Any], int] | None = None
     smallest: int | None = None
     fewest_frames: int = 1
     frames: int | None = None
@@ -116,7 +117,7 @@ FAMILIES: dict[str, Family] = {
         opened=(("blocks.*", "layers"),),
         neck=(("classifier.2", "classifier.3"),),
         classifier="classifier.5",
-        size_option="input_size",
+        only_size=lambda trunk: tuple(4 * side for side in trunk.blocks[0].grid_size),
         no_weight_decay=("*.relative_position_bias_table",),
     ),
     "mnasnet": Family(
@@ -175,7 +176,7 @@ FAMILIES: dict[str, Family] = {
         neck=(("heads.pre_logits",),),
         layout="tokens",
         classifier="heads.head",
-        size_option="image_size",
+        only_size=lambda trunk: (trunk.image_size, trunk.image_size),
         no_weight_decay=("class_token", "encoder.pos_embedding"),
     ),
     "video.mvit": Family(
@@ -183,8 +184,11 @@ FAMILIES: dict[str, Family] = {
         chain=("blocks.*", "norm"),
         layout="tokens",
         classifier="head.1",
-        size_option="spatial_size",
-        frames_option="temporal_size",
+        only_size=lambda trunk: (
+            trunk.pos_encoding.spatial_size[0] * trunk.conv_proj.stride[1],
+            trunk.pos_encoding.spatial_size[1] * trunk.conv_proj.stride[2],
+        ),
+        only_frames=lambda trunk: trunk.pos_encoding.temporal_size * trunk.conv_proj.stride[0],
         frames=16,
         no_weight_decay=("pos_encoding.*", "*.rel_pos_[hwt]"),
     ),

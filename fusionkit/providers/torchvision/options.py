@@ -10,7 +10,7 @@ from fusionkit import OptionError, did_you_mean
 from fusionkit.providers.torchvision.families import Family
 from fusionkit.providers.torchvision.weights import WeightsEntry
 
-__all__ = ["check_options", "fixed_shape", "to_arguments"]
+__all__ = ["check_options", "to_arguments"]
 
 # Auxiliary classifiers never reach the trunk, and the number of classes is the core's business.
 DECIDED = frozenset({"num_classes", "aux_logits", "dropout_aux", "init_weights"})
@@ -28,7 +28,7 @@ def check_options(
     """
     arguments = inspect.signature(model).parameters.values()
     known = {value.name for value in arguments if value.kind is not value.VAR_KEYWORD}
-    known = (known | {*family.options, *_shape_options(family)}) - DECIDED
+    known = (known | {*family.options}) - DECIDED
     for option in options:
         if option not in known:
             raise OptionError(
@@ -51,21 +51,3 @@ def to_arguments(
     if family.auxiliary and entry is None:
         arguments |= {"aux_logits": False, "init_weights": True}
     return arguments
-
-
-def fixed_shape(
-    family: Family, entry: WeightsEntry | None, options: Mapping[str, Any]
-) -> tuple[tuple[int, int] | None, int | None]:
-    """Gives the only (height, width) and the only number of frames, or ``None`` for any."""
-    meta = {} if entry is None else entry.meta
-    size, frames = None, None
-    if family.size_option:
-        chosen = options.get(family.size_option, meta.get("min_size", 224))
-        size = (chosen, chosen) if isinstance(chosen, int) else (chosen[0], chosen[1])
-    if family.frames_option:
-        frames = options.get(family.frames_option, meta.get("min_temporal_size", family.frames))
-    return size, frames
-
-
-def _shape_options(family: Family) -> set[str]:
-    return {family.size_option, family.frames_option} - {""}
