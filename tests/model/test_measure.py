@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from odd_toys import (
+    PLAIN,
     SIZE,
     Caches,
     Classifies,
@@ -160,8 +161,31 @@ def test_measuring_leaves_no_trace(kind):
             assert getattr(module, key, None) is None
 
 
+def test_an_example_drawn_at_random_does_not_change_what_comes_after():
+    class Draws(Undeclared):
+        def example(self, batch=2):
+            return torch.randn(batch, 3, SIZE, SIZE)
+
+    backbone = Draws()
+    state = torch.get_rng_state()
+    measure_stages(backbone)
+    unread_parameters(backbone, VECTOR)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_one_that_keeps_what_it_first_saw_runs_after_being_measured():
     assert build({"a": "keeps_forever"})(images()).shape == (4, 5)
+
+
+@pytest.mark.parametrize("net", PLAIN)
+def test_measuring_holds_and_computes_no_value(net, monkeypatch):
+    def copies(*_):
+        raise MemoryError("the parameters were copied")
+
+    monkeypatch.setattr("fusionkit.model.measure._real_twin", copies)
+    backbone = PLAIN[net]()
+    backbone.example = lambda batch: images(batch)
+    unread_parameters(backbone, VECTOR)
 
 
 def test_building_copies_no_parameter():

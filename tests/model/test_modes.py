@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 import torch
-from odd_toys import PLAIN, branch, build, images
+from odd_toys import PLAIN, SharedModule, branch, build, images, odd_catalog
 from torch import nn
 from torch.nn import functional
 from toys import perturb
@@ -146,6 +146,24 @@ def test_frozen_stages_are_silent_though_later_ones_learn():
         model = build({"a": branch(net, freeze=fk.Freeze.none())}).train()
         with torch.no_grad():
             assert not torch.equal(model.embed(images())["a"], model.embed(images())["a"]), net
+
+
+def test_a_dropout_that_stages_share_without_naming_it_is_still_if_one_of_them_is():
+    class Shares(SharedModule):
+        def __init__(self, in_channels):
+            super().__init__(in_channels)
+            paths = {"one": ("one.0",), "two": ("two.0", "two.1"), "three": ("three.0",)}
+            self.stages = tuple(fk.Stage(name, *blocks) for name, blocks in paths.items())
+
+    def make(*, in_channels, weights, num_classes):
+        return Shares(in_channels)
+
+    settings = {"a": branch("shares", freeze=fk.Freeze.gradual())}
+    model = fk.compose(settings, "odd/sum", 5, catalog=odd_catalog({"shares": make}))
+    for epoch, drops in enumerate((False, False, False, True)):
+        model.train().set_epoch(epoch)
+        assert model.branches["a"].noise.training == drops, epoch
+        model(images())
 
 
 def test_a_norm_without_parameters_goes_with_the_stage_that_names_it():
