@@ -184,7 +184,7 @@ def test_measuring_holds_and_computes_no_value(net, monkeypatch):
 
     monkeypatch.setattr("fusionkit.model.measure._real_twin", copies)
     backbone = PLAIN[net]()
-    backbone.example = lambda batch: images(batch)
+    backbone.example = images
     unread_parameters(backbone, VECTOR)
 
 
