@@ -142,5 +142,5 @@ def _save(console: Console, best: Outcome, out: Path, task: Task) -> None:
         "\n"
         "    import fusionkit, torch, sklearn.datasets as data\n"
         f"    model = fusionkit.load({str(out)!r})\n"
-        "    model(torch.tensor(data.load_digits().images[:, None] / 16).float())  # 5 to 9"
+        "    model(torch.tensor(data.load_digits().images[:, None] / 16).float())"
     )
