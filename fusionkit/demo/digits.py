@@ -16,8 +16,9 @@ KNOWN = (0, 1, 2, 3, 4)
 NEW = (5, 6, 7, 8, 9)
 """The classes that the demo transfers to; no backbone has seen any of them."""
 HELD_OUT_FROM = 1029
-"""The first image of the held-out part. The file comes writer by writer, and the cut falls
-between two of them, so that the held-out writers are strangers to all that was learned."""
+"""The first image of the held-out part. By the pattern of its labels the file comes writer by
+writer, and the cut falls between two of them: the held-out writers are strangers to all that was
+learned."""
 VALIDATION_PER_CLASS = 20
 """Labelled images per class with which the winner is chosen."""
 
