@@ -187,3 +187,21 @@ def test_exports_with_a_dynamic_batch(name):
     more = torch.cat([images, images, images])
     for got, expected in zip(program.module()(more), Answers()(more), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "vit_tiny_patch16_224", "convnext_atto"])
+@torch.no_grad()
+def test_compiles_as_one_graph(name):
+    backbone = build(name, num_classes=1000)
+    compiled = torch.compile(backbone, fullgraph=True, backend="eager")
+    images = picture(backbone)
+    reads = fk.Reads(vector=True, maps=(0, 3), logits=True)
+    expected, got = backbone(images, reads), compiled(images, reads)
+    assert torch.equal(got.vector, expected.vector)
+    assert torch.equal(got.logits, expected.logits)
+    assert all(torch.equal(a, b) for a, b in zip(got.maps, expected.maps, strict=True))
+
+
+def test_a_stock_classifier_is_dropped_when_another_count_is_wanted():
+    assert build("test_resnet", num_classes=10).num_classes is None
+    assert build("test_resnet", num_classes=1000).num_classes == 1000

@@ -42,7 +42,8 @@ def first_runs(backbone):
 def test_every_parameter_is_in_one_block_of_one_stage(name):
     own = timm.models.get_pretrained_cfg(name).num_classes
     for num_classes in {None, own or None}:
-        backbone = build(name, num_classes=num_classes)
+        with torch.device("meta"):
+            backbone = build(name, num_classes=num_classes)
         anatomy = read_anatomy(backbone)
         parameters = [name for name, _ in backbone.trunk.named_parameters()]
         assert sorted(slot.name for slot in anatomy.slots) == sorted(parameters)
@@ -69,8 +70,8 @@ def test_stages_and_blocks_stand_in_the_order_in_which_they_run(name):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_dropped_keys_are_exactly_what_a_stock_checkpoint_has_more(name):
-    backbone = build(name)
     with torch.device("meta"):
+        backbone = build(name)
         stock = timm.create_model(name, **ZOO[name]).state_dict()
     own = backbone.trunk.state_dict()
     more = {
@@ -80,7 +81,6 @@ def test_dropped_keys_are_exactly_what_a_stock_checkpoint_has_more(name):
     assert {key: value.shape for key, value in own.items()} == {
         key: stock[key].shape for key in own
     }
-    assert build(name, num_classes=stock and 10**6).num_classes is None
 
 
 @pytest.mark.parametrize(
