@@ -237,7 +237,7 @@ async def a_coroutine_function(**options): ...
         ({"x": 3}, "gives 3 as the factory of 'x'; it must be callable"),
         ({"x": a_coroutine_function}, "a coroutine function as the factory of 'x'"),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_f009_a_wrong_answer_is_refused(answer, said):
     plugin = SimpleNamespace(fusionkit_backbones=fk.hookimpl(lambda: answer))
