@@ -7,6 +7,7 @@ import time
 import pytest
 import timm
 
+from fusionkit import ConfigError
 from fusionkit.providers.timm import plugin
 
 MODELS = plugin.fusionkit_backbones()
@@ -31,12 +32,23 @@ def test_finds_names_tags_folders_and_repositories(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["resnt50", "resnet50.a1_in2k", "resnet50.", "", "local-dir:", "hf-hub:", "owner/resnet50"],
+    ["resnt50", "resnt50.a1_in1k", "resnet50.", "", "local-dir:", "hf-hub:", "owner/resnet50"],
 )
 def test_an_unknown_name_is_a_key_error(name):
     assert name not in MODELS
     with pytest.raises(KeyError, match=r"^'"):
         MODELS[name]
+
+
+def test_an_unknown_tag_is_answered_with_near_tags():
+    assert "resnet50.a1_in2k" not in MODELS
+    with pytest.raises(ConfigError, match=r"resnet50 has no weights 'a1_in2k'. Did you mean 'a1_"):
+        MODELS["resnet50.a1_in2k"]
+
+
+def test_a_factory_tells_its_weights():
+    assert "a1_in1k" in MODELS["resnet50"].available_weights()
+    assert MODELS["local-dir:/somewhere"].available_weights() == ()
 
 
 def test_a_former_name_is_no_name():

@@ -32,6 +32,12 @@ def test_looking_up_gives_a_factory_and_builds_nothing() -> None:
     assert pickle.loads(pickle.dumps(factory)).args == ("vit_h_14",)
 
 
+def test_a_factory_tells_its_weights() -> None:
+    weights = TorchvisionModels()["resnet50"].available_weights()
+
+    assert weights == ("IMAGENET1K_V1", "IMAGENET1K_V2")
+
+
 @pytest.mark.parametrize("name", ["resnet19", "fcn_resnet50", "quantized_resnet18", "", 3])
 def test_an_unknown_name_is_a_key_error(name: str) -> None:
     assert name not in TorchvisionModels()

@@ -9,7 +9,15 @@ from typing import Any
 
 from fusionkit import CheckpointError, ConfigError, FusionKitError, did_you_mean
 
-__all__ = ["Source", "find_source", "is_known", "is_network_failure", "unreachable"]
+__all__ = [
+    "Source",
+    "available_weights",
+    "find_source",
+    "is_known",
+    "is_network_failure",
+    "refuse_unknown_tag",
+    "unreachable",
+]
 
 HUB = "hf-hub:"
 FOLDER = "local-dir:"
@@ -86,6 +94,22 @@ def find_source(name: str, weights: str | None) -> Source:
             f"initialisation{advice}, or the path of a safetensors file"
         )
     return source
+
+
+def available_weights(name: str) -> tuple[str, ...]:
+    """Gives the pretrained tags of a registered architecture; of any other name, none."""
+    return tuple(_tags(name.partition(".")[0]))
+
+
+def refuse_unknown_tag(name: str) -> None:
+    """Refuses a known architecture with a tag that it has not, naming near tags.
+
+    Raises:
+        ConfigError: the architecture has other tags.
+    """
+    architecture, _, tag = name.partition(".")
+    if tag and _is_current(architecture):
+        _registered(architecture, tag)
 
 
 def _registered(architecture: str, tag: str) -> Source:

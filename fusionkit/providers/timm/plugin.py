@@ -41,10 +41,14 @@ class TimmModels(Mapping[str, "BackboneFactory"]):
 
     def __getitem__(self, name: str) -> BackboneFactory:
         from fusionkit.providers.timm.build import build_backbone
+        from fusionkit.providers.timm.names import available_weights, refuse_unknown_tag
 
         if name not in self:
+            refuse_unknown_tag(name)
             raise KeyError(name)
-        return partial(build_backbone, name)
+        factory = partial(build_backbone, name)
+        factory.available_weights = partial(available_weights, name)  # type: ignore[attr-defined]
+        return factory
 
 
 @hookimpl

@@ -32,8 +32,11 @@ class TorchvisionModels(Mapping[str, "BackboneFactory"]):
         if name not in _names():
             raise KeyError(name)
         from fusionkit.providers.torchvision.build import build_backbone
+        from fusionkit.providers.torchvision.weights import available_weights
 
-        return partial(build_backbone, name)
+        factory = partial(build_backbone, name)
+        factory.available_weights = partial(available_weights, name)  # type: ignore[attr-defined]
+        return factory
 
 
 @hookimpl

@@ -7,9 +7,16 @@ from typing import Any, TypeAlias
 
 from fusionkit import ConfigError, Preprocessing, did_you_mean
 
-__all__ = ["WeightsEntry", "describe_preprocessing", "find_weights"]
+__all__ = ["WeightsEntry", "available_weights", "describe_preprocessing", "find_weights"]
 
 WeightsEntry: TypeAlias = Any  # a member of one of torchvision's weights enums, which are untyped
+
+
+def available_weights(name: str) -> tuple[str, ...]:
+    """Gives the tags of a model's pretrained weights."""
+    from torchvision.models import get_model_weights
+
+    return tuple(entry.name for entry in get_model_weights(name))
 
 
 def find_weights(name: str, tag: str) -> WeightsEntry:
