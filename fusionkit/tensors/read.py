@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fusionkit.errors import CheckpointError
-from fusionkit.tensors.dtypes import DTYPES
-from fusionkit.tensors.header import TensorEntry, take_header
+from fusionkit.tensors.header import take_header
 
 __all__ = ["read_tensors"]
 
 
 def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, Tensor]:
-    """Reads every tensor, after checking the header, in one pass over the file.
+    """Reads every tensor, after checking the header.
 
     The bytes are copied out of the file, so that a file that is later changed or cut does not
-    reach into a running program. All tensors share that one copy.
+    reach into a running program, and what is loaded is what the checksum was taken of.
 
     Args:
         path: of the file.
@@ -39,33 +37,28 @@ def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, Te
 
 
 def _read(path: Path, sha256: str | None) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     with path.open("rb") as file:
         try:
-            header, begun = take_header(file, path)
+            take_header(file, path)
         except CheckpointError as error:
             if sha256 is not None:
                 raise _changed(path) from error
             raise
-        data = bytearray(os.fstat(file.fileno()).st_size - len(begun))
-        if file.readinto(data) != len(data):
-            raise CheckpointError(f"{path} was cut short while it was read; read it again")
-    if sha256 is not None:
-        digest = hashlib.sha256(begun)
-        digest.update(data)
-        if digest.hexdigest() != sha256:
-            raise _changed(path)
-    whole = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
-    return {name: _cut_out(whole, name, entry, path) for name, entry in header.tensors.items()}
-
-
-def _cut_out(whole: Tensor, name: str, entry: TensorEntry, path: Path) -> Tensor:
-    dtype = DTYPES[entry.dtype]
-    raw = whole[entry.start : entry.end]
-    if dtype is torch.bool and raw.numel() and int(raw.max()) > 1:
-        raise CheckpointError(f"{path}: {name!r:.200} is of type BOOL, but not all 0 and 1")
-    if raw.data_ptr() % dtype.itemsize or raw.storage_offset() % dtype.itemsize:
-        raw = raw.clone()
-    return raw.view(dtype).view(entry.shape)
+        file.seek(0)
+        data = file.read()
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise _changed(path)
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"cannot read the tensors of {path}: {error}") from error
+    for name, value in tensors.items():
+        if value.dtype is torch.bool and value.numel() and int(value.view(torch.uint8).max()) > 1:
+            raise CheckpointError(f"{path}: {name!r:.200} is of type BOOL, but not all 0 and 1")
+    return tensors
 
 
 def _changed(path: Path) -> CheckpointError:

@@ -1,45 +1,47 @@
-"""Writes tensors as a safetensors file, one after the other, without a copy of them all."""
+"""Writes tensors as a safetensors file that is on the disk when it is done."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.dtypes import NAMES
-from fusionkit.tensors.header import check_name, parse_header
+from fusionkit.tensors.header import check_name, read_header
 
 __all__ = ["tensors_size", "write_tensors"]
+
+CHUNK = 1 << 20
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Writes a new file, flushes it to disk, and gives its SHA-256 in hexadecimal digits.
 
-    A contiguous tensor on the CPU is written from where it lies. Others are copied one at a
-    time. The file's mode is what the process's umask says.
+    A contiguous tensor on the CPU is written from where it lies. The file's mode is what the
+    process's umask says; the library's own would let nobody else read it.
 
     Raises:
         CheckpointError: a name or type is none that the format has; nothing is written then.
         OSError: the file exists, or the disk is full.
     """
-    # The widest types first, so that every tensor begins at a multiple of its own width.
-    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    header = _header(order, tensors, path)
-    digest = hashlib.sha256()
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    _check(tensors, path)
     with path.open("xb") as file:
-        for name in (None, *order):
-            chunk = header if name is None else _bytes_of(tensors[name])
-            digest.update(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest()
+        mode = os.fstat(file.fileno()).st_mode
+    try:
+        save_file(_lay_out(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise _system_error(error) from error
+    path.chmod(mode & 0o777)
+    read_header(path)  # so that no file is written that cannot be read
+    return _flush_and_digest(path)
 
 
 def tensors_size(tensors: Mapping[str, Tensor]) -> int:
@@ -47,28 +49,40 @@ def tensors_size(tensors: Mapping[str, Tensor]) -> int:
     return sum(value.nbytes + len(name) + 100 for name, value in tensors.items())
 
 
-def _header(order: list[str], tensors: Mapping[str, Tensor], path: Path) -> bytes:
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name in order:
-        value = tensors[name]
+def _check(tensors: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in tensors.items():
         try:
             check_name(name)
             if value.dtype not in NAMES:
                 raise ValueError(f"is of type {value.dtype}, which safetensors does not have")
         except ValueError as error:
             raise CheckpointError(f"cannot write {path}: {name!r:.200} {error}") from error
-        start, end = end, end + value.nbytes
-        shape = list(value.shape)
-        entries[name] = {"dtype": NAMES[value.dtype], "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    parse_header(text, end, path)  # so that no file is written that cannot be read
-    return len(text).to_bytes(8, "little") + text
 
 
-def _bytes_of(value: Tensor) -> bytes | memoryview:
-    if not value.numel():
-        return b""
-    plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    return plain.reshape(-1).view(torch.uint8).numpy().data
+def _system_error(error: Exception) -> OSError:
+    """Gives the operating system's error that the library tells only in words."""
+    found = re.search(r"os error (\d+)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+
+
+def _lay_out(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gives the tensors as the library takes them: contiguous, and none over another's memory."""
+    laid: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, value in tensors.items():
+        plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        if memory in taken:
+            plain = plain.clone()
+        taken.add(memory)
+        laid[name] = plain
+    return laid
+
+
+def _flush_and_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
