@@ -8,6 +8,7 @@ from os import fspath
 from typing import Any
 
 from fusionkit.assembly.factory import call_factory
+from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.assembly.options import check_options
 from fusionkit.backbone.channels import adapt_input_channels
 from fusionkit.backbone.contract import Backbone
@@ -91,6 +92,7 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
             else f"its own classifier has {backbone.num_classes} classes, not {num_classes}"
         )
         raise ConfigError(f"{has}; leave `classifier` out, and the head makes a new one")
+    shape_lazy_layers(backbone)
     stages: Any = getattr(backbone, "stages", ())
     if isinstance(stages, tuple) and not stages:
         backbone.stages = measure_stages(backbone)
