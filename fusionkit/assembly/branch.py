@@ -86,12 +86,10 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
             "asked for; the factory must pass it on and set `in_channels`"
         )
     if branch.classifier and backbone.num_classes != num_classes:
-        has = (
-            "it has no classifier of its own"
-            if backbone.num_classes is None
-            else f"its own classifier has {backbone.num_classes} classes, not {num_classes}"
+        raise ConfigError(
+            f"it has no classifier of its own for {num_classes} classes; leave `classifier` out, "
+            "and the head makes a new one"
         )
-        raise ConfigError(f"{has}; leave `classifier` out, and the head makes a new one")
     shape_lazy_layers(backbone)
     stages: Any = getattr(backbone, "stages", ())
     if isinstance(stages, tuple) and not stages:

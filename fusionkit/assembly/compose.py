@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from os import PathLike
 from typing import Any, Literal
 
 from fusionkit.assembly.branch import build_backbone, build_part
@@ -63,6 +64,10 @@ def compose(
             raise ConfigError("a recipe has its own `preprocess`; change it there")
         recipe = branches
     else:
+        if isinstance(branches, (str, PathLike)):
+            raise ConfigError(
+                f"compose takes a recipe, not the path of one: compose(read_recipe({branches!r}))"
+            )
         if head is None:
             raise ConfigError("compose needs a head, for example head=Head('concat')")
         chosen = Head(head) if isinstance(head, str) else head

@@ -47,9 +47,19 @@ def check_options(
         takes = [key for key, value in signature.parameters.items() if value.kind in kinds]
         known = [key for key in takes[len(arguments) :] if key not in given]
         wrong = next((key for key in options if key not in known), "")
+        if not wrong and not _takes_anything(signature) and any(k not in takes for k in given):
+            raise OptionError(
+                f"the factory of {name!r} cannot be called with {', '.join(given)} by name: "
+                f"{error}; a plugin's factory takes them all"
+            ) from error
         raise OptionError(
             f"{name!r} was given options it cannot take: {error}.{did_you_mean(wrong, known)}"
         ) from error
+
+
+def _takes_anything(signature: inspect.Signature) -> bool:
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 FIELDS = {

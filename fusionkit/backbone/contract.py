@@ -90,6 +90,11 @@ class Backbone(nn.Module, ABC):
             raise DataError(f"takes a tensor 'b c h w', got {type(x).__name__}")
         if x.ndim != 4:
             raise DataError(f"takes a batch of images 'b c h w', got shape {tuple(x.shape)}")
+        if x.shape[1] != self.in_channels == x.shape[3]:
+            raise DataError(
+                f"takes 'b c h w', got shape {tuple(x.shape)} with the channels last; "
+                "write x.permute(0, 3, 1, 2)"
+            )
         if x.shape[1] != self.in_channels:
             raise DataError(
                 f"takes {self.in_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}; "

@@ -37,7 +37,10 @@ def route(inputs: Any, sources: Mapping[str, str]) -> dict[str, Any]:
         key = branch if branch in inputs else source
         if key not in inputs:
             given = ", ".join(map(repr, inputs)) or "nothing"
-            raise DataError(f"branch {branch!r} reads the input {source!r}, but got {given}")
+            raise DataError(
+                f"branch {branch!r} reads the input {source!r} (or {branch!r}, prepared for it "
+                f"alone), but got {given}"
+            )
         routed[branch] = inputs[key]
         used.add(key)
     if len(used) != len(inputs):

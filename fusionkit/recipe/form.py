@@ -101,7 +101,7 @@ def format_recipe(recipe: Recipe, form: Literal["yaml", "json"] = "yaml") -> str
 def _anchor(branch: Branch, folder: Path) -> Branch:
     """Makes a relative path of weights relative to the recipe's folder."""
     weights = branch.weights
-    if not isinstance(weights, str) or not weights.endswith(".safetensors"):
+    if not isinstance(weights, str) or not weights.lower().endswith(".safetensors"):
         return branch
     return replace(branch, weights=str(folder / weights))
 

@@ -41,7 +41,8 @@ class Branch:
             it has ``num_classes`` classes.
         freeze: what is frozen, and until when.
         lr: how fast it learns.
-        preprocessing: overrides how the weights say their inputs were prepared.
+        preprocessing: takes the place of how the weights say their inputs were prepared, as a
+            whole: what it leaves out is at ``Preprocessing``'s defaults, not the weights'.
         options: further options of the provider's factory.
     """
 
@@ -72,18 +73,28 @@ class Branch:
                 f"Branch.weights is 'default', a tag or a path, got {weights!r:.200}; "
                 "write None for random initialisation"
             )
+        if weights is not None and weights.lower() in ("none", "null"):
+            raise ConfigError(
+                f"Branch.weights is the text {weights!r}; for random initialisation write null "
+                "in YAML and JSON, None in Python"
+            )
         object.__setattr__(self, "weights", weights)
         check_name("input", self.input)
         if not _is_count(self.in_channels):
             raise ConfigError(
-                f"Branch.in_channels must be at least 1, got {self.in_channels!r:.80}"
+                "Branch.in_channels must be a whole number, at least 1, got "
+                f"{self.in_channels!r:.80}"
             )
         if self.classifier is not None and not isinstance(self.classifier, bool):
             raise ConfigError(
                 f"Branch.classifier is True, False or None, got {self.classifier!r:.80}"
             )
-        _check_type("Branch.freeze", self.freeze, Freeze)
-        _check_type("Branch.lr", self.lr, LR)
+        for name, kind, example in (("freeze", Freeze, "Freeze.all()"), ("lr", LR, "LR(0.1)")):
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(
+                    f"Branch.{name} must be a {kind.__name__}, for example {example}; "
+                    f"got {getattr(self, name)!r:.200}"
+                )
         if self.preprocessing is not None:
             _check_type("Branch.preprocessing", self.preprocessing, Preprocessing)
         object.__setattr__(self, "options", _options("Branch", self.options))
@@ -129,8 +140,8 @@ class Recipe:
     Attributes:
         branches: at least one, by name; a name is a letter, then letters, digits, underscores.
         head: what joins them.
-        num_classes: how many classes the model tells apart; ``None`` takes it from branches that
-            keep their classifier.
+        num_classes: how many classes the model tells apart; ``None`` where the data will say, and
+            then it has to be filled in before the recipe is composed.
         preprocess: ``"outside"``, the caller prepares each branch's input; or ``"inside"``, the
             model is given raw images, uint8 or in [0, 1], and prepares them for each branch.
     """
@@ -143,8 +154,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.branches, Mapping) or not self.branches:
             raise ConfigError(
-                "a model needs at least one branch: compose({'name': Branch('provider/model')}, "
-                "head=...)"
+                "a model needs a mapping of at least one branch by name, compose({'name': "
+                f"Branch('provider/model')}}, head=...); got {self.branches!r:.80}"
             )
         for name, branch in self.branches.items():
             check_name("branch", name)
@@ -169,7 +180,10 @@ class Recipe:
                 f"the head must be a fusionkit.Head, got {type(head).__name__}{advice}"
             )
         if self.num_classes is not None and not _is_count(self.num_classes):
-            raise ConfigError(f"num_classes must be at least 1, got {self.num_classes!r:.80}")
+            raise ConfigError(
+                "num_classes must be a whole number, at least 1: how many classes the model tells "
+                f"apart; got {self.num_classes!r:.80}"
+            )
         if self.preprocess not in ("outside", "inside"):
             raise ConfigError(f"preprocess is 'outside' or 'inside', got {self.preprocess!r}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from odd_toys import branch, build, images, odd_catalog
@@ -35,6 +37,14 @@ def test_a_recipe_makes_the_same_model():
         (lambda one: {"branches": one}, "compose needs a head, for example"),
         (lambda one: {"branches": one, "head": "odd/sum"}, "num_classes is missing"),
         (lambda one: {"branches": {}, "head": "odd/sum"}, "at least one branch"),
+        (
+            lambda one: {"branches": "x.yaml"},
+            r"takes a recipe, not the path of one: compose\(read_recipe\('x\.yaml'\)\)",
+        ),
+        (
+            lambda one: {"branches": Path("x.yaml"), "head": "odd/sum"},
+            r"not the path of one: compose\(read_recipe\(\w*Path\('x\.yaml'\)\)\)",
+        ),
         (lambda one: {"branches": one, "head": "odd/sum", "num_classes": 0}, "num_classes must be"),
         (
             lambda one: {"branches": {"a.b": one["a"]}, "head": "odd/sum"},

@@ -34,6 +34,25 @@ def test_wrong_options_are_type_errors_with_near_names(options, message):
             check_options("x", factory, (), GIVEN, options)
 
 
+@pytest.mark.parametrize(
+    ("takes", "cause"),
+    [
+        (lambda: None, "got an unexpected keyword argument 'in_channels'"),
+        (lambda in_channels, classes, weights: None, "missing a required argument: 'classes'"),
+        (lambda weights, in_channels, /, num_classes: None, "'weights'"),
+    ],
+)
+def test_a_factory_that_cannot_be_called_as_the_core_calls_it_is_told_apart(takes, cause):
+    with pytest.raises(fk.OptionError) as caught:
+        check_options("x", takes, (), GIVEN, {})
+    message = str(caught.value)
+    assert message.startswith(
+        "the factory of 'x' cannot be called with in_channels, weights, num_classes by name: "
+    )
+    assert cause in message
+    assert message.endswith("; a plugin's factory takes them all")
+
+
 def test_right_options_pass_uncalled():
     check_options("x", factory, (), GIVEN, {"depth": 1, "width": 2})
     check_options("x", lambda **anything: None, (), GIVEN, {"whatever": 1})

@@ -40,15 +40,18 @@ def test_a_model_called_by_branch_is_the_model_called_by_input():
     assert torch.equal(by_input, model({"flow": flow, "rgb": rgb}))
 
 
+READS = r"branch 'flow' reads the input 'motion' \(or 'flow', prepared for it alone\), "
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (images(), r"reads 2 inputs: call model\(\{'image': \.\.\., 'motion': \.\.\.\}\)"),
-        ({}, "branch 'flow' reads the input 'motion', but got nothing"),
-        ({"image": images()}, "branch 'flow' reads the input 'motion', but got 'image'"),
+        ({}, READS + "but got nothing$"),
+        ({"image": images()}, READS + "but got 'image'$"),
         (
             {"image": images(), "motin": images(channels=2)},
-            "branch 'flow' reads the input 'motion', but got 'image', 'motin'",
+            READS + "but got 'image', 'motin'$",
         ),
         (
             {"image": images(), "motion": images(channels=2), "imagine": images()},

@@ -60,7 +60,7 @@ PREPARATIONS = st.integers(1, 4).flatmap(
     lambda channels: st.builds(
         fk.Preprocessing,
         size=PIXELS,
-        mean=st.tuples(*[st.floats(-5, 5)] * channels),
+        mean=st.tuples(*[st.floats(-5, 2)] * channels),
         std=st.tuples(*[st.floats(0.01, 5)] * channels),
         interpolation=st.sampled_from(["nearest", "bilinear", "bicubic"]),
         resize=st.none() | COUNTS | PIXELS,
@@ -78,7 +78,7 @@ OPTIONS = st.dictionaries(st.text(max_size=9), PLAIN, max_size=3)
 BRANCHES = st.builds(
     fk.Branch,
     st.sampled_from(["timm/resnet18.a1_in1k", "hf/facebook/dinov2-small", "x/1e-4", "timm/~"]),
-    weights=st.sampled_from([None, "default", "IMAGENET1K_V2", "a/b.safetensors", "1e-4", "null"]),
+    weights=st.sampled_from([None, "default", "IMAGENET1K_V2", "a/b.safetensors", "1e-4", "true"]),
     input=st.sampled_from(["image", "flow_1", "no", "y"]),
     in_channels=COUNTS,
     classifier=st.sampled_from([None, True, False]),
@@ -191,7 +191,7 @@ BRANCH_FAULTS = [
     ("in_channels: '10'", r'in_channels: must be a whole number, got "10"'),
     ("in_channels: true", r"in_channels: must be a whole number, got true"),
     ("in_channels: 3.0", r"in_channels: must be a whole number, got 3\.0"),
-    ("in_channels: 0", r"Branch\.in_channels must be at least 1, got 0"),
+    ("in_channels: 0", r"Branch\.in_channels must be a whole number, at least 1, got 0"),
     ("classifier: yes", r'classifier: must be true or false, got "yes"'),
     ("weights: 3", r"weights: must be text, got 3"),
     ("weights: ''", r"Branch\.weights is 'default', a tag or a path, got ''"),
@@ -243,7 +243,7 @@ def test_f106_a_fault_of_a_branch_names_file_and_field(fields: str, message: str
         ("brances: {}\nhead: c", r"brances: there is no such field\. Did you mean 'branches'\?"),
         ("zzz: 1\nhead: c", "zzz: .* The fields are branches, head, num_classes, preprocess, form"),
         ("branches: []\nhead: c", r"branches: must be a mapping, got \[\]"),
-        ("branches: {}\nhead: c", "a model needs at least one branch"),
+        ("branches: {}\nhead: c", "a model needs a mapping of at least one branch by name"),
         ("branches: {a: x}\nhead: c", r"branches\.a: a backbone's name is 'provider/model'"),
         ("branches: {a: }\nhead: c", r"branches\.a: must be a backbone's name or a mapping"),
         ("branches: {a: {}}\nhead: c", r"branches\.a\.backbone: is missing"),
@@ -256,7 +256,10 @@ def test_f106_a_fault_of_a_branch_names_file_and_field(fields: str, message: str
         ("branches: {a: timm/x}\nhead: ''", "head: a head's name is for example 'concat'"),
         ("branches: {a: timm/x}\nhead: {nam: c}", r"head\.nam: .*Did you mean 'name'\? \(and 1 mo"),
         ("branches: {a: timm/x}\nhead: {name: c, hidden: 1}", r"head\.hidden: .* under 'options'"),
-        ("branches: {a: timm/x}\nhead: c\nnum_classes: 0", "num_classes must be at least 1"),
+        (
+            "branches: {a: timm/x}\nhead: c\nnum_classes: 0",
+            "num_classes must be a whole number, at least 1: .*got 0",
+        ),
         ("branches: {a: timm/x}\nhead: c\nnum_classes: '3'", "num_classes: must be a whole number"),
         ("branches: {a: timm/x}\nhead: c\npreprocess: insid", "preprocess: must be 'outside' or"),
         ('branches: {"a\\n": {b: 1}}\nhead: c', r"branches\.'a\\n'\.b: there is no such field"),
@@ -329,7 +332,7 @@ def test_weights_are_relative_to_the_folder_of_the_recipe(tmp_path: Path) -> Non
     path.parent.mkdir()
     path.write_text(
         "branches:\n"
-        "  a: {backbone: timm/resnet18, weights: w/a.safetensors}\n"
+        "  a: {backbone: timm/resnet18, weights: w/a.SafeTensors}\n"
         "  b: {backbone: timm/resnet18, weights: ../b.safetensors}\n"
         f"  c: {{backbone: timm/resnet18, weights: {absolute}}}\n"
         "  d: {backbone: timm/resnet18, weights: a1_in1k}\n"
@@ -338,7 +341,7 @@ def test_weights_are_relative_to_the_folder_of_the_recipe(tmp_path: Path) -> Non
     )
     weights = {name: branch.weights for name, branch in fk.read_recipe(path).branches.items()}
     assert weights == {
-        "a": str(path.parent / "w" / "a.safetensors"),
+        "a": str(path.parent / "w" / "a.SafeTensors"),
         "b": str(path.parent / ".." / "b.safetensors"),
         "c": str(absolute),
         "d": "a1_in1k",
