@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
-from fusionkit.errors import CheckpointError, did_you_mean
+from fusionkit.errors import LONGEST_NAME, CheckpointError
 from fusionkit.tensors.prefix import explain_prefix
 from fusionkit.tensors.refresh import drop_old_tables
 from fusionkit.tensors.state import nonfinite_problem, state_of
 
 __all__ = ["LoadReport", "load_tensors"]
+
+ALIKE = 0.8
+"""Layers' names are alike anyway, so that only a much nearer one is worth telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class LoadReport:
             return ""
         hint = explain_prefix(self.unexpected, self.missing)
         if self.unexpected and not hint:
-            hint = did_you_mean(self.unexpected[0], self.missing or self.loaded)
+            hint = _nearest(self.unexpected[0], self.missing)
         return "; ".join(said) + (f".{hint}" if hint else "")
 
 
@@ -162,6 +166,14 @@ def _check_values(targets: Mapping[str, Tensor], values: Mapping[str, Tensor], s
                 f"{source}: {tied!r:.200} and {name!r:.200} are one tensor in the model, but "
                 "differ in the file"
             )
+
+
+def _nearest(theirs: str, ours: Sequence[str]) -> str:
+    """Gives a sentence, without its full stop, on the one name that can hardly be another."""
+    if len(theirs) > LONGEST_NAME:
+        return ""
+    near = get_close_matches(theirs, ours, n=1, cutoff=ALIKE)
+    return f" What is nearest to {theirs!r} in the model is {near[0]!r}" if near else ""
 
 
 def _some(names: Sequence[str]) -> str:

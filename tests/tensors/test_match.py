@@ -53,7 +53,7 @@ def spoil(tensors: dict[str, Tensor], how: str) -> dict[str, Tensor]:
         case "missing":
             del tensors["2.bias"]
         case "unexpected":
-            tensors["2.bia"] = tensors["2.bias"]
+            tensors["2.bia"] = tensors.pop("2.bias")
         case "shape":
             tensors["2.weight"] = torch.ones(3, 4, 1, 1)
         case "kind":
@@ -67,11 +67,17 @@ def spoil(tensors: dict[str, Tensor], how: str) -> dict[str, Tensor]:
     return tensors
 
 
+NEAR_NAME = (
+    r"file does not fit: 1 missing in the file \(2\.bias\); 1 that the model does not have "
+    r"\(2\.bia\)\. What is nearest to '2\.bia' in the model is '2\.bias'$"
+)
+
+
 @pytest.mark.parametrize(
     ("how", "cause"),
     [
         ("missing", r"file does not fit: 1 missing in the file \(2\.bias\)"),
-        ("unexpected", r"1 that the model does not have \(2\.bia\)\. Did you mean '2\.bias'"),
+        ("unexpected", NEAR_NAME),
         (
             "shape",
             r"1 of another shape \(2\.weight: \(3, 4, 1, 1\) in the file, \(2, 4, 1, 1\) in the",
@@ -98,6 +104,14 @@ def test_all_that_does_not_fit_is_counted_and_at_most_three_are_named() -> None:
     assert "9 missing in the file (0.weight, 0.bias, 1.weight, ...)" in message
     assert "50 that the model does not have" in message
     assert len(message) < 800
+
+
+@pytest.mark.parametrize("name", ["head.mlp.fc1.kernel", "2.weights.", "x" * 300])
+def test_a_name_that_resembles_none_that_is_missing_gets_no_advice(name: str) -> None:
+    tensors = other_values()
+    del tensors["1.running_mean"]
+    with pytest.raises(fk.CheckpointError, match=r"1 that the model does not have \([^()]*\)$"):
+        load_tensors(net(), {**tensors, name: torch.ones(1)}, "file")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.backbone."])
