@@ -20,6 +20,10 @@ Interpolation = Literal["nearest", "bilinear", "bicubic"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic")
 
 
+MAX_MEAN = 2.0
+"""More than any image scaled to [0, 1] can have, even where it goes beyond 1 a little."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Resize, crop and normalise, as the weights' own description gives them.
@@ -60,6 +64,11 @@ class Preprocessing:
                     f"preprocessing {field} must be one finite number per channel, "
                     f"got {getattr(self, field)!r:.80}"
                 )
+        if any(value > MAX_MEAN for value in self.mean):
+            raise ConfigError(
+                "preprocessing mean must be in units of an image scaled to [0, 1]; divide by 255: "
+                f"got {self.mean!r:.80}"
+            )
         if len(self.mean) != len(self.std):
             raise ConfigError(
                 f"preprocessing has {len(self.mean)} means but {len(self.std)} standard "

@@ -12,6 +12,10 @@ from PIL import Image
 import fusionkit as fk
 
 
+def test_means_below_zero_and_up_to_two_are_taken() -> None:
+    assert fk.Preprocessing(mean=(-4.3, 2, 0)).mean == (-4.3, 2, 0)
+
+
 def test_lists_are_taken_as_tuples() -> None:
     given = fk.Preprocessing(size=[8, 8], mean=[0.5], std=[0.5], resize=[9, 9])  # type: ignore[arg-type]
     assert given == fk.Preprocessing(size=(8, 8), mean=(0.5,), std=(0.5,), resize=(9, 9))
@@ -33,6 +37,11 @@ def test_lists_are_taken_as_tuples() -> None:
         ({"mean": ()}, "mean must be one finite number per channel"),
         ({"mean": (float("nan"), 0, 0)}, "mean must be one finite number"),
         ({"mean": (10**400, 0, 0)}, "mean must be one finite number"),
+        (
+            {"mean": (123, 116, 103)},
+            r"mean must be in units of an image scaled to \[0, 1\]; divide by 255: got \(123, 11",
+        ),
+        ({"mean": (0.5, 2.01, 0.5)}, "divide by 255"),
         ({"mean": 0.5}, "mean must be one finite number"),
         ({"std": (float("inf"), 1, 1)}, "std must be one finite number"),
         ({"std": ("1", 1, 1)}, "std must be one finite number"),
