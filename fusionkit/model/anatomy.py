@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Stage
 from fusionkit.errors import AssemblyError, did_you_mean
 from fusionkit.policy.slots import Anatomy, Slot
 
-__all__ = ["is_norm", "read_anatomy", "trunk_of"]
+__all__ = ["check_unchanged", "is_norm", "read_anatomy", "takes_decay", "trunk_of"]
 
 NORM_TYPES = (
     nn.modules.batchnorm._NormBase,
@@ -81,9 +81,41 @@ def _slot(
 ) -> Slot:
     path, _, leaf = name.rpartition(".")
     norm = is_norm(trunk.get_submodule(path))
-    bias = leaf == "bias" or leaf.endswith("_bias")
-    decays = not (norm or bias or trunk.get_parameter(name).ndim <= 1 or name in no_weight_decay)
+    bias = _is_bias(leaf)
+    decays = takes_decay(leaf, trunk.get_parameter(name), norm) and name not in no_weight_decay
     return Slot(name, stage, block, norm, bias, decays)
+
+
+def takes_decay(leaf: str, parameter: Tensor, norm: bool) -> bool:
+    """Tells whether weight decay applies: to matrices and kernels, not to norms and biases.
+
+    Args:
+        leaf: the last part of the parameter's name.
+        parameter: itself.
+        norm: whether it belongs to a norm layer.
+    """
+    return not (norm or _is_bias(leaf) or parameter.ndim <= 1)
+
+
+def check_unchanged(branch: str, trunk: nn.Module, anatomy: Anatomy) -> None:
+    """Refuses a trunk whose parameters are no longer those that its stages were made of.
+
+    Raises:
+        AssemblyError: names the branch and what was added or is gone.
+    """
+    now = {name for name, _ in trunk.named_parameters()}
+    then = {slot.name for slot in anatomy.slots}
+    if now != then:
+        changed = sorted(now ^ then)
+        raise AssemblyError(
+            f"branch {branch!r} was changed after it was composed: {_some(changed)} "
+            f"{'is' if len(changed) == 1 else 'are'} new or gone, so that no policy knows of it; "
+            "a model is changed by composing it anew"
+        )
+
+
+def _is_bias(leaf: str) -> bool:
+    return leaf == "bias" or leaf.endswith("_bias")
 
 
 def _check_stage_names(stages: tuple[Stage, ...]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from fusionkit.features import Features, Reads
+from fusionkit.model.routing import route
 
 if TYPE_CHECKING:
     from fusionkit.model.fused import FusedModel
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "FeatureFacts", "diagnose"]
 
 MAX_RATIO = 100.0
+IMAGE_DIMENSIONS = 4
+MAX_INPUT = 30.0
+"""Far beyond any normalised image, and far below one in 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,17 @@ class Diagnosis:
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
-def diagnose(model: FusedModel, features: Mapping[str, Features]) -> Diagnosis:
-    """Gives what ``FusedModel.diagnose`` promises, from features that were already computed."""
+def diagnose(model: FusedModel, features: Mapping[str, Features], inputs: Any = None) -> Diagnosis:
+    """Gives what ``FusedModel.diagnose`` promises, from features that were already computed.
+
+    Args:
+        model: what computed them.
+        features: by branch.
+        inputs: what they were computed from, as ``FusedModel.forward`` takes it; ``None`` says
+            nothing of it.
+    """
     facts: list[FeatureFacts] = []
-    warnings: list[str] = []
+    warnings = [] if inputs is None else _judge_inputs(model, inputs)
     for name, given in features.items():
         mine = [
             _facts(name, kind, tensors)
@@ -85,6 +96,22 @@ def diagnose(model: FusedModel, features: Mapping[str, Features]) -> Diagnosis:
     for kind in dict.fromkeys(fact.kind for fact in facts):
         warnings += _compare([fact for fact in facts if fact.kind == kind])
     return Diagnosis(tuple(facts), tuple(warnings))
+
+
+def _judge_inputs(model: FusedModel, inputs: Any) -> list[str]:
+    """Says which branches are given images that were not normalised."""
+    sources = {name: branch.input for name, branch in model.recipe.branches.items()}
+    said = []
+    for name, given in route(inputs, sources).items():
+        if name in model.prepare or not isinstance(given, Tensor) or given.ndim < IMAGE_DIMENSIONS:
+            continue
+        reach = given.abs().nan_to_num(0, 0, 0).max() if given.is_floating_point() else None
+        if reach is not None and reach > MAX_INPUT:
+            said.append(
+                f"branch {name!r}: its input reaches {float(reach):,.4g}; images are scaled to "
+                "[0, 1] and normalised first"
+            )
+    return said
 
 
 def _tensors(features: Features, reads: Reads) -> dict[str, list[Tensor]]:

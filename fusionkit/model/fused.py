@@ -15,16 +15,16 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import PolicyError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead
-from fusionkit.model.anatomy import trunk_of
+from fusionkit.model.anatomy import check_unchanged, trunk_of
 from fusionkit.model.compiled import forget_compiled
 from fusionkit.model.diagnosis import Diagnosis, diagnose
 from fusionkit.model.groups import build_groups, group_stages
-from fusionkit.model.modes import apply_modes
+from fusionkit.model.modes import apply_modes, minds_its_mode, plan_modes
 from fusionkit.model.ownership import refuse_sharing
 from fusionkit.model.part import Part
 from fusionkit.model.prepare import preparations
 from fusionkit.model.routing import route
-from fusionkit.model.run import check_still, run_branch
+from fusionkit.model.run import check_frozen, check_still, run_branch
 from fusionkit.model.schedule import PolicyScheduler, build_scheduler
 from fusionkit.model.shapes import Shape
 from fusionkit.model.summary import Summary, summarize
@@ -40,11 +40,13 @@ class FusedModel(nn.Module):
     """Any number of backbones and a fusion head, with a policy for each; made by ``compose``.
 
     An ordinary module: plain PyTorch trains it, ``torch.compile`` and ``torch.export`` take it.
-    What the policies freeze stays still whatever is called: ``train()`` keeps frozen parts in
-    eval mode, and their parameters have neither ``requires_grad`` nor a gradient.
+    What the policies freeze stays still: ``train()`` keeps frozen parts in eval mode, and their
+    parameters have neither ``requires_grad`` nor a gradient. A frozen part that is set to learn
+    or to train by hand is an error at the next forward pass.
 
     Attributes:
-        recipe: what it was composed from.
+        recipe: what it was composed from, with what was left open decided: whether a branch
+            keeps its classifier, and how its inputs are prepared.
         branches: the backbones by name, in alphabetical order.
         head: the fusion head.
         parts: what the policies know of each branch.
@@ -74,6 +76,7 @@ class FusedModel(nn.Module):
             for name, backbone in backbones.items()
         }
         self._still: dict[str, tuple[nn.Module, ...]] = {}
+        self._frozen: dict[str, tuple[nn.Parameter, ...]] = {}
         self._schedulers: tuple[ReferenceType[PolicyScheduler], ...] = ()
         refuse_sharing({**backbones, "head": head})
         self.set_epoch(0)
@@ -109,12 +112,16 @@ class FusedModel(nn.Module):
         """Puts what learns into train mode and keeps what is frozen in eval mode."""
         if not isinstance(mode, bool):
             raise ValueError(f"train takes True or False, got {mode!r}")
-        super().train(True)
-        self._still = {
-            name: apply_modes(self._backbone(name), part, part.learning(self.epoch))
-            for name, part in self.parts.items()
-        }
-        return self if mode else super().train(False)
+        super().train(mode)
+        for name, part in self.parts.items():
+            check_unchanged(name, self._trunk(name), part.anatomy)
+            trains = plan_modes(self._backbone(name), part, part.learning(self.epoch))
+            if mode:
+                apply_modes(trains)
+            self._still[name] = tuple(
+                module for module, train in trains.items() if not train and minds_its_mode(module)
+            )
+        return self
 
     def set_epoch(self, epoch: int) -> Self:
         """Freezes and thaws what the policies say for ``epoch``, counted from 0.
@@ -126,14 +133,19 @@ class FusedModel(nn.Module):
             raise PolicyError(f"set_epoch takes the epoch, counted from 0, got {epoch!r}")
         learning = {name: self._learning(name, epoch) for name in self.parts}
         changed = False
+        for name, part in self.parts.items():
+            check_unchanged(name, self._trunk(name), part.anatomy)
         for name in self.parts:
-            for path, parameter in trunk_of(self._backbone(name)).named_parameters():
+            frozen: list[nn.Parameter] = []
+            for path, parameter in self._trunk(name).named_parameters():
                 learns = path in learning[name]
                 if parameter.requires_grad != learns:
                     parameter.requires_grad_(learns)
                     changed = True
                 if not learns:
                     parameter.grad = None
+                    frozen.append(parameter)
+            self._frozen[name] = tuple(frozen)
         if changed:
             forget_compiled(type(self).forward)
         self.epoch = epoch
@@ -223,6 +235,8 @@ class FusedModel(nn.Module):
 
     def _run(self, name: str, x: Any, reads: Reads) -> Features:
         check_still(name, self._still[name])
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            check_frozen(name, self._frozen[name])
         prepare = self.prepare[name] if name in self.prepare else None  # noqa: SIM401
         widths = self._widths[name] if reads.maps else ()
         backbone = self._backbone(name)
@@ -241,6 +255,9 @@ class FusedModel(nn.Module):
 
     def _title(self, name: str) -> str:
         return self.recipe.branches[name].backbone
+
+    def _trunk(self, name: str) -> nn.Module:
+        return trunk_of(self._backbone(name))
 
     def _backbone(self, name: str) -> Backbone:
         backbone = self.branches[name]

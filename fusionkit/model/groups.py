@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from fusionkit.errors import AssemblyError, PolicyError
-from fusionkit.model.anatomy import is_norm, trunk_of
+from fusionkit.model.anatomy import check_unchanged, is_norm, takes_decay, trunk_of
 from fusionkit.model.part import Part
+from fusionkit.policy.slots import Slot
 
 if TYPE_CHECKING:
     from fusionkit.backbone.contract import Backbone
@@ -41,12 +42,11 @@ def build_groups(
             )
     groups: dict[str, dict[str, Any]] = {}
     for name, part in parts.items():
+        check_unchanged(name, trunk_of(backbones[name]), part.anatomy)
         trunk = dict(trunk_of(backbones[name]).named_parameters())
         decay = part.branch.lr.weight_decay
         for slot in part.anatomy.slots:
-            place = [name, part.anatomy.stages[slot.stage]]
-            place += [str(slot.block)] if part.branch.lr.by == "block" else []
-            group = _group(groups, place, slot.decays, lr * part.rate(slot))
+            group = _group(groups, _place(name, part, slot), slot.decays, lr * part.rate(slot))
             if slot.decays:
                 group["weight_decay"] = weight_decay if decay is None else decay
             group["params"].append(trunk[slot.name])
@@ -56,8 +56,8 @@ def build_groups(
             if id(parameter) in seen:  # tied
                 continue
             seen.add(id(parameter))
-            decays = parameter.ndim > 1 and not is_norm(module) and not leaf.endswith("bias")
-            group = _group(groups, ["head"], decays, lr)
+            decays = takes_decay(leaf.rpartition(".")[2], parameter, is_norm(module))
+            group = _group(groups, "head", decays, lr)
             if decays:
                 group["weight_decay"] = weight_decay
             group["params"].append(parameter)
@@ -70,17 +70,24 @@ def group_stages(parts: Mapping[str, Part]) -> dict[str, tuple[str, int]]:
     places = {}
     for name, part in parts.items():
         for slot in part.anatomy.slots:
-            stage = part.anatomy.stages[slot.stage]
-            block = f"/{slot.block}" if part.branch.lr.by == "block" else ""
-            for ending in ("decay", "no_decay"):
-                places[f"{name}/{stage}{block}/{ending}"] = (name, slot.stage)
+            for decays in (True, False):
+                places[_named(_place(name, part, slot), decays)] = (name, slot.stage)
     return places
 
 
+def _place(branch: str, part: Part, slot: Slot) -> str:
+    block = f"/{slot.block}" if part.branch.lr.by == "block" else ""
+    return f"{branch}/{part.anatomy.stages[slot.stage]}{block}"
+
+
+def _named(place: str, decays: bool) -> str:
+    return f"{place}/{'decay' if decays else 'no_decay'}"
+
+
 def _group(
-    groups: dict[str, dict[str, Any]], place: list[str], decays: bool, lr: float
+    groups: dict[str, dict[str, Any]], place: str, decays: bool, lr: float
 ) -> dict[str, Any]:
-    name = "/".join([*place, "decay" if decays else "no_decay"])
+    name = _named(place, decays)
     return groups.setdefault(name, {"name": name, "params": [], "lr": lr, "weight_decay": 0.0})
 
 

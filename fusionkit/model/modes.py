@@ -11,7 +11,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.part import Part
 
-__all__ = ["apply_modes"]
+__all__ = ["apply_modes", "minds_its_mode", "plan_modes"]
 
 INDIFFERENT = frozenset(
     {
@@ -34,8 +34,8 @@ class _Below:
     stages: frozenset[int]
 
 
-def apply_modes(backbone: Backbone, part: Part, learning: frozenset[str]) -> tuple[nn.Module, ...]:
-    """Puts every module of a backbone in the mode of its part, and gives the still ones to watch.
+def plan_modes(backbone: Backbone, part: Part, learning: frozenset[str]) -> dict[nn.Module, bool]:
+    """Gives for every module of a backbone whether it trains, from the outside to the inside.
 
     A module that only has parameters of its own trains when all of them learn, so that a norm
     layer with one frozen parameter keeps its statistics. A module with parts trains when any of
@@ -44,9 +44,6 @@ def apply_modes(backbone: Backbone, part: Part, learning: frozenset[str]) -> tup
     as a dropout, goes with the stage whose block names it, else with the part it stands in: its
     parent's, or, where the parent spans several stages, the one before it. A module that stands
     in several places is still if it is still in one of them.
-
-    Returns:
-        The modules in eval mode whose forward pass depends on the mode.
     """
     freeze = part.branch.freeze
     stage_of = {slot.name: slot.stage for slot in part.anatomy.slots}
@@ -62,13 +59,12 @@ def apply_modes(backbone: Backbone, part: Part, learning: frozenset[str]) -> tup
     trains: dict[nn.Module, bool] = {}
 
     def visit(module: nn.Module, train: bool) -> None:
-        if freeze.norm == "eval" and getattr(module, "running_mean", None) is not None:
+        counts = getattr(module, "running_mean", None) is not None
+        if freeze.norm == "eval" and counts:
             train = False
-        if freeze.dropout == "eval" and "drop" in type(module).__name__.lower():
+        if freeze.dropout == "eval" and not below[module].total and not counts:
             train = False
-        train = trains[module] = train and trains.get(module, True)
-        if module.training != train:
-            module.train(train)
+        trains[module] = train and trains.get(module, True)
         before = min(below[module].stages, default=0)
         for child in module.children():
             facts = below[child]
@@ -81,7 +77,15 @@ def apply_modes(backbone: Backbone, part: Part, learning: frozenset[str]) -> tup
                 visit(child, before in awake if len(below[module].stages) > 1 else train)
 
     visit(backbone, bool(learning) and _trains(below[backbone], asleep))
-    return tuple(module for module, train in trains.items() if not train and _minds(module))
+    return trains
+
+
+def apply_modes(trains: Mapping[nn.Module, bool]) -> None:
+    """Puts every module into its mode; twice, as one that stands in two places is passed twice."""
+    for _ in range(2):
+        for module, train in trains.items():
+            if module.training != train:
+                module.train(train)
 
 
 def _trains(facts: _Below, asleep: set[int]) -> bool:
@@ -92,7 +96,7 @@ def _trains(facts: _Below, asleep: set[int]) -> bool:
     return facts.learning > 0
 
 
-def _minds(module: nn.Module) -> bool:
+def minds_its_mode(module: nn.Module) -> bool:
     """Tells whether a module's forward pass depends on its mode, as far as is known."""
     return type(module) not in INDIFFERENT or bool(module._forward_pre_hooks)
 

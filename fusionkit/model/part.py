@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fusionkit.features import Reads
 from fusionkit.policy.slots import Anatomy, Slot
@@ -15,34 +15,73 @@ __all__ = ["Part"]
 class Part:
     """One branch as a value: its recipe, its anatomy, and what the head reads of it.
 
+    The policies count only the stages in which something can learn: a classifier that nobody
+    reads is nobody's last stage.
+
     Attributes:
         branch: as the user wrote it.
         anatomy: where each parameter sits.
         reads: what the head reads, its levels resolved.
         learnable: the parameters that may ever learn: those that the author did not fix and
             that what is read depends on.
+        reach: the stages in which something can learn, counted by themselves.
     """
 
     branch: Branch
     anatomy: Anatomy
     reads: Reads
     learnable: frozenset[str]
+    reach: Anatomy = field(init=False)
+    _reached: dict[str, Slot] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        reach = _within(self.anatomy, self.learnable)
+        object.__setattr__(self, "reach", reach)
+        object.__setattr__(self, "_reached", {slot.name: slot for slot in reach.slots})
 
     def learning(self, epoch: int) -> frozenset[str]:
         """Gives the names of the parameters that learn at ``epoch``."""
-        return self.branch.freeze.learning(self.anatomy, epoch) & self.learnable
+        if not self.reach.stages:
+            return frozenset()
+        return self.branch.freeze.learning(self.reach, epoch) & self.learnable
 
     def rate(self, slot: Slot) -> float:
         """Gives the multiple of the base rate for one parameter."""
         lr = self.branch.lr
+        reached = self._reached.get(slot.name)
+        if reached is None:
+            return lr.scale
         if lr.by == "block":
-            return lr.rate(slot.block, self.anatomy.block_count)
-        return lr.rate(slot.stage, len(self.anatomy.stages))
+            return lr.rate(reached.block, self.reach.block_count)
+        return lr.rate(reached.stage, len(self.reach.stages))
+
+    def thaw_epoch(self, stage: int) -> int:
+        """Gives the epoch at which a stage of ``anatomy`` begins to learn."""
+        name = self.anatomy.stages[stage]
+        if name not in self.reach.stages:
+            return 0
+        index = self.reach.stages.index(name)
+        return self.branch.freeze.thaw_epoch(index, len(self.reach.stages))
 
     def warmth(self, stage: int, epoch: float) -> float:
         """Gives the warm-up's factor for a stage at a point in time, counted in epochs.
 
         A stage that is still frozen has the factor that it will begin with.
         """
-        thawed = self.branch.freeze.thaw_epoch(stage, len(self.anatomy.stages))
-        return self.branch.lr.warmth(max(0.0, epoch - thawed))
+        return self.branch.lr.warmth(max(0.0, epoch - self.thaw_epoch(stage)))
+
+
+def _within(anatomy: Anatomy, learnable: frozenset[str]) -> Anatomy:
+    """Gives the stages that hold some of ``learnable``, their blocks counted anew."""
+    alive = sorted({slot.stage for slot in anatomy.slots if slot.name in learnable})
+    inside = [slot for slot in anatomy.slots if slot.stage in alive]
+    blocks = sorted({slot.block for slot in inside})
+    stage_index = {stage: index for index, stage in enumerate(alive)}
+    block_index = {block: index for index, block in enumerate(blocks)}
+    return Anatomy(
+        tuple(anatomy.stages[stage] for stage in alive),
+        tuple(
+            replace(slot, stage=stage_index[slot.stage], block=block_index[slot.block])
+            for slot in inside
+        ),
+    )

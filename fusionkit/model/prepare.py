@@ -93,7 +93,7 @@ class Prepare(nn.Module):
             return
         if not images.is_floating_point():
             raise DataError(f"takes raw images as uint8 or floats in [0, 1], got {images.dtype}")
-        if self._to_check and images.numel() and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and self._to_check and images.numel():
             self._check_range(images)
 
     def _check_range(self, images: Tensor) -> None:

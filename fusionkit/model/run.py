@@ -11,7 +11,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, DataError, PolicyError
 from fusionkit.features import Features, Reads
 
-__all__ = ["check_features", "check_still", "run_branch"]
+__all__ = ["check_features", "check_frozen", "check_still", "run_branch"]
 
 CRASHES = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -28,6 +28,21 @@ def check_still(branch: str, still: tuple[nn.Module, ...]) -> None:
                 f"branch {branch!r}: a frozen {type(module).__name__} was put into train mode "
                 "by hand, so it would drift; call model.train() or model.eval(), which keep "
                 "frozen parts still"
+            )
+
+
+def check_frozen(branch: str, frozen: tuple[nn.Parameter, ...]) -> None:
+    """Refuses a frozen parameter that somebody gave a gradient, with which it would move.
+
+    Raises:
+        PolicyError: names the branch.
+    """
+    for parameter in frozen:
+        if parameter.requires_grad:
+            raise PolicyError(
+                f"branch {branch!r}: requires_grad of a frozen parameter was set by hand, so it "
+                "would move; what learns is said by Branch(freeze=...), and "
+                "model.set_epoch(model.epoch) puts back what it says"
             )
 
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.table import layout
-from fusionkit.policy.slots import Slot
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -101,9 +100,8 @@ def _branch_rows(model: FusedModel, name: str, part: Part, base: float) -> list[
         slots = [slot for slot in part.anatomy.slots if slot.stage == index]
         sizes = {slot.name: parameters[slot.name].numel() for slot in slots}
         learning = sum(sizes[key] for key in sizes if parameters[key].requires_grad)
-        warmth = part.warmth(index, model.epoch) if learning else 1.0
-        awaited = [slot for slot in slots if _will_learn(part, slot, model.epoch)]
-        rates = [base * part.rate(slot) * warmth for slot in awaited]
+        awaited = part.learning(max(model.epoch, part.thaw_epoch(index)))
+        rates = [base * part.rate(slot) for slot in slots if slot.name in awaited]
         rows.append(
             SummaryRow(
                 name,
@@ -125,20 +123,17 @@ def _branch_rows(model: FusedModel, name: str, part: Part, base: float) -> list[
     return [whole, *rows]
 
 
-def _will_learn(part: Part, slot: Slot, epoch: int) -> bool:
-    thaws = part.branch.freeze.thaw_epoch(slot.stage, len(part.anatomy.stages))
-    return slot.name in part.learning(max(epoch, thaws))
-
-
 def _stage_note(model: FusedModel, part: Part, index: int, learning: int, total: int) -> str:
     names = {slot.name for slot in part.anatomy.slots if slot.stage == index}
     if names and not names & part.learnable:
         return "never learns"
     if learning == total:
         return ""
-    thaws = part.branch.freeze.thaw_epoch(index, len(part.anatomy.stages))
+    thaws = part.thaw_epoch(index)
     if thaws > model.epoch:
         return f"frozen until epoch {thaws}"
+    if names & part.learnable <= part.learning(model.epoch):
+        return "part never learns"
     return "frozen" if not learning else "partly frozen"
 
 

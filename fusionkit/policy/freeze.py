@@ -44,7 +44,9 @@ class Freeze:
         stages: how many stages thaw at a time (``gradual``).
         norm: ``"follow"`` moves a norm layer's statistics exactly where its parameters learn;
             ``"eval"`` keeps all of the branch's statistics, though its norm parameters may learn.
-        dropout: ``"follow"`` drops where the part learns; ``"eval"`` never drops in this branch.
+        dropout: ``"follow"`` drops where the part learns; ``"eval"`` turns this branch's
+            dropout and drop-path layers off; a dropout that a layer with parameters does within
+            itself goes with that layer.
     """
 
     rule: Rule = "none"

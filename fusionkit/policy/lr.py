@@ -29,7 +29,8 @@ class LR:
         scale: the rate of the last stage, as a multiple of the base rate.
         layer_decay: in (0, 1]; 1 gives every stage the same rate.
         weight_decay: overrides the optimizer's weight decay in this branch.
-        warmup: over how many epochs a part's rate rises linearly after it begins to learn.
+        warmup: over how many epochs a part's rate rises linearly after it begins to learn; done
+            by the scheduler that ``model.lr_scheduler`` gives.
         by: whether each stage or each block has a rate of its own.
     """
 

@@ -10,6 +10,7 @@ import torch
 from odd_toys import branch, build, images
 
 import fusionkit as fk
+from fusionkit.model.diagnosis import diagnose
 
 
 def test_it_gives_the_scale_of_each_branch_and_warns_of_nothing():
@@ -98,3 +99,41 @@ def test_maps_and_logits_are_diagnosed_where_they_are_read():
     assert [fact.kind for fact in maps.facts] == ["maps"]
     logits = build({"a": "classifies"}, "odd/logits").diagnose(images())
     assert [fact.kind for fact in logits.facts] == ["logits"]
+
+
+def judged(model, inputs):
+    """Gives the diagnosis of a model that was given these inputs."""
+    with torch.no_grad():
+        return diagnose(model.eval(), model.features(inputs), inputs)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (-128, 127), (0, 31)])
+def test_images_that_were_not_normalised_are_told_by_branch(low, high):
+    model = build({"a": branch("odd", input="x"), "b": branch("odd", input="y")})
+    raw = images().clamp(0, 1) * (high - low) + low
+    raw[0, 0, 0, :2] = torch.tensor([low, high])
+    warnings = judged(model, {"x": images().clamp(-5, 5), "y": raw}).warnings
+    reach = max(high, -low)
+    assert warnings == (
+        f"branch 'b': its input reaches {reach}; images are scaled to [0, 1] and normalised first",
+    )
+    alike = judged(build({"a": "odd", "b": "odd"}), raw).warnings
+    assert [warning[:10] for warning in alike] == ["branch 'a'", "branch 'b'"]
+
+
+def test_normalised_images_and_what_is_no_image_are_not_told():
+    model = build({"a": "odd"})
+    assert judged(model, images().clamp(-3, 3) * 10).warnings == ()
+    infinite = images().clamp(-3, 3)
+    infinite[0, 0, 0, 0] = float("inf")
+    assert not any("reaches" in warning for warning in judged(model, infinite).warnings)
+    flat = build({"v": branch("vector", in_channels=4)})
+    assert not any(
+        "reaches" in warning for warning in judged(flat, torch.full((2, 4), 99.0)).warnings
+    )
+
+
+def test_what_the_model_prepares_itself_is_not_told():
+    model = build({"a": "odd"}, preprocess="inside")
+    raw = (images().clamp(0, 1) * 255).to(torch.uint8)
+    assert not any("reaches" in warning for warning in judged(model, raw).warnings)

@@ -370,3 +370,41 @@ def test_group_stages_names_every_group_of_a_branch():
     names = {group["name"] for group in model.param_groups(lr=0.1)}
     assert names - {"head/decay", "head/no_decay"} <= set(model.group_stages())
     assert model.group_stages()["b/two/decay"] == ("b", 1)
+
+
+def test_a_frozen_parameter_that_is_set_to_learn_by_hand_is_caught():
+    model = build({"a": branch("tiny", freeze=fk.Freeze.all()), "b": branch("odd")}).train()
+    model.requires_grad_(True)
+    with pytest.raises(fk.PolicyError, match="branch 'a': requires_grad of a frozen parameter"):
+        model(images())
+    with torch.no_grad():
+        model(images())
+    model.set_epoch(0)(images()).sum().backward()
+    assert all(value.grad is None for value in model.branches["a"].parameters())
+
+
+def test_eval_never_passes_through_train_mode():
+    model = build({"a": branch("tiny", freeze=fk.Freeze.last(1))}).eval()
+    seen = []
+    norm = model.branches["a"].stem[1]
+    plain = norm.train
+
+    def train(mode=True):
+        seen.append(mode)
+        return plain(mode)
+
+    object.__setattr__(norm, "train", train)
+    model.eval()
+    assert True not in seen
+
+
+@pytest.mark.parametrize("change", ["parametrized", "added"])
+def test_a_branch_that_was_changed_by_hand_is_refused(change):
+    model = build({"a": branch("tiny")})
+    if change == "added":
+        model.branches["a"].extra = torch.nn.Linear(2, 2)
+    else:
+        torch.nn.utils.parametrizations.weight_norm(model.branches["a"].top)
+    for call in (lambda: model.set_epoch(1), lambda: model.param_groups(lr=0.1), model.train):
+        with pytest.raises(fk.AssemblyError, match="branch 'a' was changed after it was composed"):
+            call()

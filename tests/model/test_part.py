@@ -1,38 +1,46 @@
-"""A part says what of a branch learns, how fast, and how warm it is."""
+"""Policies count the stages in which something can learn, and no others."""
 
 from __future__ import annotations
 
 import pytest
-from odd_toys import branch, build
+from toys import toy_catalog
 
 import fusionkit as fk
+from fusionkit.features import Reads
+from fusionkit.model.part import Part
+from fusionkit.policy.slots import Anatomy, Slot
 
 
-def part(**settings):
-    return build({"a": branch("tiny", **settings)}).parts["a"]
+def part(freeze: fk.Freeze, lr: fk.LR | None = None) -> Part:
+    names = ("stem", "one", "two", "classifier")
+    slots = tuple(Slot(f"{name}.weight", index, index) for index, name in enumerate(names))
+    settings = fk.Branch("toy/x", weights=None, freeze=freeze, lr=lr or fk.LR())
+    learnable = frozenset(slot.name for slot in slots[:3])
+    return Part(settings, Anatomy(names, slots), Reads(vector=True), learnable)
 
 
-def test_what_may_never_learn_does_not_learn_under_any_policy():
-    fixed = build({"a": "author_frozen"}).parts["a"]
-    assert fixed.learning(0) == {"one.weight", "three.weight", "three.bias"}
+def test_a_stage_that_nobody_reads_is_nobodys_last() -> None:
+    assert part(fk.Freeze.last(1)).learning(0) == {"two.weight"}
+    gradual = part(fk.Freeze.gradual(start=1))
+    assert [len(gradual.learning(epoch)) for epoch in range(5)] == [0, 1, 2, 3, 3]
+    assert [gradual.thaw_epoch(stage) for stage in range(4)] == [3, 2, 1, 0]
 
 
-def test_rates_go_by_stage_or_by_block():
-    by_stage = part(lr=fk.LR(1.0, layer_decay=0.5))
-    by_block = part(lr=fk.LR(1.0, layer_decay=0.5, by="block"))
-    rates = {slot.name: by_stage.rate(slot) for slot in by_stage.anatomy.slots}
-    assert rates["top.weight"] == 1.0
-    assert rates["body.0.weight"] == rates["body.3.weight"] == pytest.approx(0.5**6)
-    assert rates["stem.0.weight"] == pytest.approx(0.5**12)
-    rates = {slot.name: by_block.rate(slot) for slot in by_block.anatomy.slots}
-    assert rates["body.0.weight"] == pytest.approx(0.5**8)
-    assert rates["body.3.weight"] == pytest.approx(0.5**4)
+@pytest.mark.parametrize("by", ["stage", "block"])
+def test_rates_count_the_same_stages(by: str) -> None:
+    mine = part(fk.Freeze.none(), fk.LR(0.5, layer_decay=0.5, by=by))
+    rates = [mine.rate(slot) for slot in mine.anatomy.slots]
+    assert rates == pytest.approx([0.5 * 0.5**12, 0.5 * 0.5**6, 0.5, 0.5])
 
 
-def test_warmth_counts_from_the_thaw_and_waits_at_its_beginning():
-    gradual = part(freeze=fk.Freeze.gradual(start=1, every=2), lr=fk.LR(warmup=3))
-    assert [gradual.warmth(2, epoch) for epoch in (0, 1, 1.5, 2, 3, 4, 9)] == [
-        *(0.25, 0.25, 0.375, 0.5, 0.75, 1.0, 1.0)
-    ]
-    assert [gradual.warmth(0, epoch) for epoch in (0, 5, 6)] == [0.25, 0.25, 0.5]
-    assert part().warmth(0, 0) == 1.0
+def test_a_policy_names_only_stages_that_can_learn() -> None:
+    with pytest.raises(fk.PolicyError, match=r"no stage 'classifier'.*stem, one, two"):
+        part(fk.Freeze.until("classifier")).learning(0)
+
+
+def test_a_head_that_reads_an_early_map_counts_from_there() -> None:
+    settings = fk.Branch("toy/tiny", weights=None, freeze=fk.Freeze.last(1))
+    head = fk.Head("toy/maps", level=0)
+    model = fk.compose({"a": settings}, head, 3, catalog=toy_catalog())
+    assert model.parts["a"].reach.stages == ("stem",)
+    assert model.parts["a"].learning(0) == {"stem.0.weight", "stem.1.weight", "stem.1.bias"}
