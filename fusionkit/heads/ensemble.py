@@ -71,7 +71,10 @@ class Averaging(FusionHead):
 class MeanLogits(Averaging):
     """The mean of the branches' logits (Perrone and Cooper, 1993), also by learned weights.
 
-    Gives Σ w_i z_i / T_i, where z_i are the logits of branch i. See ``Averaging`` for the options.
+    Gives Σ w_i z_i / T_i, where z_i are the logits of branch i.
+
+    Note:
+        See ``Averaging`` for the options.
     """
 
     def average(self, scores: list[Tensor]) -> Tensor:
@@ -79,13 +82,14 @@ class MeanLogits(Averaging):
         return self.weights.average(scores)
 
 
-@final
 class MeanProbabilities(Averaging):
     """The mean of the branches' probabilities (deep ensembles, arXiv:1612.01474).
 
     Gives log Σ w_i softmax(z_i / T_i): the softmax of the output is exactly the ensemble's
-    probability, and ``cross_entropy`` takes the output as it takes logits. See ``Averaging``
-    for the options.
+    probability, and ``cross_entropy`` takes the output as it takes logits.
+
+    Note:
+        See ``Averaging`` for the options.
     """
 
     def average(self, scores: list[Tensor]) -> Tensor:
@@ -100,7 +104,10 @@ class MeanLogProbabilities(Averaging):
     Gives log softmax(Σ w_i log softmax(z_i / T_i)): the softmax of the output is exactly the
     ensemble's probability. It is the probability that the mean of logits has as well; this head
     gives it normalised. A temperature of 1/N for all of N branches makes it their product
-    (products of experts, Hinton 2002). See ``Averaging`` for the options.
+    (products of experts, Hinton 2002).
+
+    Note:
+        See ``Averaging`` for the options.
     """
 
     def average(self, scores: list[Tensor]) -> Tensor:

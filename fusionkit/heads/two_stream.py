@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, final
 
-from torch import Tensor
-
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.scores import BranchScores
-from fusionkit.heads.weights import BranchWeights, Weights
+from fusionkit import HeadInput
+from fusionkit.heads.ensemble import MeanProbabilities
+from fusionkit.heads.weights import Weights
 
 __all__ = ["TwoStream"]
 
 
 @final
-class TwoStream(FusionHead):
+class TwoStream(MeanProbabilities):
     """Two-stream late fusion: the weighted mean of softmax scores (arXiv:1406.2199).
 
     Gives log Σ w_i softmax(z_i) for any number of streams: the softmax of the output is exactly
@@ -37,8 +35,6 @@ class TwoStream(FusionHead):
         ConfigError: an option's value is wrong.
     """
 
-    takes_logits = True
-
     def __init__(
         self,
         inputs: Mapping[str, HeadInput],
@@ -47,13 +43,4 @@ class TwoStream(FusionHead):
         weights: Weights = "equal",
         norm: Any = "layer",
     ) -> None:
-        super().__init__()
-        self.scores = BranchScores(inputs, num_classes, norm=norm)
-        self.weights = BranchWeights(self.scores.names, weights)
-        self.reads = self.scores.reads
-
-    def forward(self, features: Mapping[str, Features]) -> Tensor:
-        """Gives the logarithm of the fused probabilities, "b k", in float32 or wider."""
-        return self.weights.log_average_exp(
-            [score.log_softmax(-1) for score in self.scores(features)]
-        )
+        super().__init__(inputs, num_classes=num_classes, weights=weights, norm=norm)
