@@ -127,7 +127,8 @@ def study_head(entry: HeadEntry) -> HeadFacts:
         parameters = list(inspect.signature(entry.factory).parameters.values())
     except (TypeError, ValueError):  # some callables written in C have none
         parameters = []
-    description, said = read_docstring(inspect.getdoc(entry.factory))
+    description, _ = read_docstring(inspect.getdoc(entry.factory))
+    said = _arguments(entry.factory)
     return HeadFacts(
         name=entry.name,
         distribution=entry.distribution,
@@ -144,6 +145,16 @@ def study_head(entry: HeadEntry) -> HeadFacts:
             if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "num_classes"
         ),
     )
+
+
+def _arguments(factory: object) -> dict[str, str]:
+    """Gives what the docstring says of each argument; a class's own comes before its bases'."""
+    if not isinstance(factory, type):
+        return read_docstring(inspect.getdoc(factory))[1]
+    said: dict[str, str] = {}
+    for each in reversed(factory.__mro__):
+        said |= read_docstring(each.__dict__.get("__doc__"))[1]
+    return said
 
 
 def _build(entry: BackboneEntry) -> Backbone:

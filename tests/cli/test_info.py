@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import fusionkit as fk
 from fusionkit.cli import facts
 
 
@@ -80,6 +82,33 @@ def test_a_head_at_a_terminal(catalog, at_terminal):
         "    the width of one layer, in numbers.\n"
         "must: str (must be given)\n"
     )
+
+
+def test_options_that_a_base_class_explains_are_explained(catalog):
+    class Child(catalog.head("join").factory):
+        """Says nothing of ``hidden``.
+
+        Args:
+            must: a word of its own.
+        """
+
+    own = SimpleNamespace(fusionkit_heads=fk.hookimpl(lambda: {"child": Child}))
+    facts_of = facts.study_head(fk.Catalog().with_plugin("own", own).head("own/child"))
+    assert facts_of.description == ("Says nothing of hidden.",)
+    assert {option.name: option.description for option in facts_of.options} == {
+        "hidden": "the width of one layer, in numbers.",
+        "must": "a word of its own.",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["concat", "mean_probabilities", "mean_logits", "two_stream", "two_stream_maps"]
+)
+def test_every_option_of_the_built_in_heads_is_explained(piped, name):
+    told = json.loads(piped("info", name, "--json")[1])
+    assert told["options"]
+    assert all(option["description"] for option in told["options"])
+    assert not any("Averaging" in paragraph for paragraph in told["description"])
 
 
 def test_a_head_for_a_program(catalog, piped):
