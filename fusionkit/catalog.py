@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeAlias, TypeVar
 
 from fusionkit.errors import ConfigError, PluginError, did_you_mean
 from fusionkit.plugins.discovery import Skipped
@@ -20,41 +20,32 @@ from fusionkit.plugins.settings import VARIABLES
 if TYPE_CHECKING:
     from fusionkit.hookspecs import BackboneFactory, HeadFactory
 
-__all__ = ["BackboneEntry", "Catalog", "HeadEntry", "PluginRecord"]
+__all__ = ["BackboneEntry", "Catalog", "Entry", "HeadEntry", "PluginRecord"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class BackboneEntry:
-    """One backbone by name.
+class Entry(Generic[T]):
+    """One backbone or head by name.
 
     Attributes:
-        name: ``provider/model``.
+        name: ``provider/model`` of a backbone; of a head bare for fusionkit's own, and
+            ``plugin/name`` for all others.
         factory: builds it.
         distribution: what it came with, or ``None`` for a plugin given in Python.
         version: that distribution's version.
     """
 
     name: str
-    factory: BackboneFactory
+    factory: T
     distribution: str | None
     version: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HeadEntry:
-    """One head by name.
-
-    Attributes:
-        name: bare for fusionkit's own, ``plugin/name`` for all others.
-        factory: builds it.
-        distribution: what it came with, or ``None`` for a plugin given in Python.
-        version: that distribution's version.
-    """
-
-    name: str
-    factory: HeadFactory
-    distribution: str | None
-    version: str | None
+BackboneEntry: TypeAlias = "Entry[BackboneFactory]"
+HeadEntry: TypeAlias = "Entry[HeadFactory]"
 
 
 class Catalog:
@@ -125,7 +116,7 @@ class Catalog:
             self._refuse_bare("backbone", name)
         plugin = self._plugin(provider, name)
         factory = plugin.factory("backbone", model)
-        return BackboneEntry(name, factory, plugin.distribution, plugin.version)
+        return Entry(name, factory, plugin.distribution, plugin.version)
 
     def head(self, name: str) -> HeadEntry:
         """Gives one head.
@@ -147,7 +138,7 @@ class Catalog:
             self._refuse_bare("head", name)
         factory = plugin.factory("head", model)
         full = plugin.prefix("head") + model
-        return HeadEntry(full, factory, plugin.distribution, plugin.version)
+        return Entry(full, factory, plugin.distribution, plugin.version)
 
     def backbones(self, provider: str | None = None, filter: str | None = None) -> list[str]:  # noqa: A002
         """Gives the names of all backbones, sorted; plugins that fail are left out.
