@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from fusionkit.errors import ConfigError
+from fusionkit.numbers import is_count, is_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,7 +54,7 @@ class Preprocessing:
             raise ConfigError(
                 f"preprocessing size must be (height, width) in whole pixels, got {self.size!r:.80}"
             )
-        if self.resize is not None and not (_is_count(self.resize) or _are_pixels(self.resize)):
+        if self.resize is not None and not (is_count(self.resize) or _are_pixels(self.resize)):
             raise ConfigError(
                 "preprocessing resize must be the shorter side or (height, width) in whole pixels, "
                 f"or None; got {self.resize!r:.80}"
@@ -81,7 +82,7 @@ class Preprocessing:
                 f"preprocessing interpolation is one of {INTERPOLATIONS}, "
                 f"got {self.interpolation!r:.80}"
             )
-        if self.frames is not None and not _is_count(self.frames):
+        if self.frames is not None and not is_count(self.frames):
             raise ConfigError(f"preprocessing frames must be at least 1, got {self.frames!r:.80}")
 
     def for_channels(self, channels: int) -> Preprocessing:
@@ -90,7 +91,7 @@ class Preprocessing:
         A count other than the trained one has no statistics of its own, so each channel gets
         the average of the trained ones.
         """
-        if not _is_count(channels):
+        if not is_count(channels):
             raise ConfigError(f"a number of channels is at least 1, got {channels!r:.80}")
         if channels == len(self.mean):
             return self
@@ -125,20 +126,13 @@ class Preprocessing:
         return pipeline
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def _are_pixels(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_count, value))
+    return isinstance(value, tuple) and len(value) == 2 and all(map(is_count, value))
 
 
 def _are_finite(value: object) -> bool:
     return (
         isinstance(value, tuple)
         and len(value) > 0
-        and all(
-            isinstance(item, (int, float)) and not isinstance(item, bool) and abs(item) < 1e9
-            for item in value
-        )
+        and all(is_number(item) and abs(item) < 1e9 for item in value)
     )

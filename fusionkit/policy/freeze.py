@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from fusionkit.errors import PolicyError, did_you_mean
+from fusionkit.numbers import is_count
 from fusionkit.policy.slots import Anatomy, Slot
 
 __all__ = ["Freeze"]
@@ -70,7 +71,7 @@ class Freeze:
         for field, (rule, unset) in FIELDS.items():
             if rule != self.rule and getattr(self, field) != unset:
                 raise PolicyError(f"Freeze.{self.rule} takes no {field}; Freeze.{rule} does")
-        if self.rule == "last" and not _is_count(self.count, least=0):
+        if self.rule == "last" and not is_count(self.count, least=0):
             raise PolicyError(f"Freeze.last takes a number of stages >= 0, got {self.count!r:.80}")
         if self.rule == "until" and not (isinstance(self.stage, str) and self.stage):
             raise PolicyError(
@@ -84,7 +85,7 @@ class Freeze:
             )
         if self.rule == "gradual":
             for field, least in (("every", 1), ("start", 0), ("stages", 1)):
-                if not _is_count(getattr(self, field), least):
+                if not is_count(getattr(self, field), least):
                     raise PolicyError(
                         f"Freeze.gradual takes {field} >= {least} as a whole number, "
                         f"got {getattr(self, field)!r:.80}"
@@ -245,10 +246,6 @@ def _are_patterns(patterns: object) -> bool:
         and len(patterns) > 0
         and all(isinstance(pattern, str) and pattern for pattern in patterns)
     )
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fusionkit.errors import PolicyError
+from fusionkit.numbers import is_count, is_number
 
 __all__ = ["LR"]
 
@@ -41,12 +42,12 @@ class LR:
     by: Literal["stage", "block"] = "stage"
 
     def __post_init__(self) -> None:
-        if not _is_number(self.scale) or not 0 < self.scale <= MAX_NUMBER:
+        if not is_number(self.scale) or not 0 < self.scale <= MAX_NUMBER:
             raise PolicyError(
                 f"LR.scale must be positive and at most {MAX_NUMBER:,}, got {self.scale!r:.80}; "
                 "to keep a branch from learning, freeze it with Freeze.all()"
             )
-        if not _is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
+        if not is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
             raise PolicyError(f"LR.layer_decay must be in (0, 1], got {self.layer_decay!r:.80}")
         if self.scale * self.layer_decay**REFERENCE_DEPTH < MIN_RATE:
             raise PolicyError(
@@ -54,12 +55,12 @@ class LR:
                 "rate to learn with; freeze early stages with Freeze.last() or Freeze.until()"
             )
         decay = self.weight_decay
-        if decay is not None and not (_is_number(decay) and 0 <= decay <= MAX_NUMBER):
+        if decay is not None and not (is_number(decay) and 0 <= decay <= MAX_NUMBER):
             raise PolicyError(
                 f"LR.weight_decay must be from 0 to {MAX_NUMBER:,}, or None for the optimizer's; "
                 f"got {decay!r:.80}"
             )
-        if not isinstance(self.warmup, int) or isinstance(self.warmup, bool) or self.warmup < 0:
+        if not is_count(self.warmup, least=0):
             raise PolicyError(
                 f"LR.warmup must be a whole number of epochs, got {self.warmup!r:.80}"
             )
@@ -78,7 +79,3 @@ class LR:
         if age < 0 or self.warmup == 0:
             return 1.0
         return min(1.0, (age + 1) / (self.warmup + 1))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

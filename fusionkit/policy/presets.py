@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fusionkit.errors import PolicyError
+from fusionkit.numbers import is_count
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 
@@ -84,7 +85,7 @@ def suggest(num_images: int, domain: Literal["near", "far"] = "near") -> Preset:
         num_images: labelled training images, at least 1.
         domain: ``"near"`` or ``"far"`` from what the weights were trained on.
     """
-    if not isinstance(num_images, int) or isinstance(num_images, bool) or num_images < 1:
+    if not is_count(num_images):
         raise PolicyError(f"suggest takes the number of training images, got {num_images!r}")
     if domain not in ("near", "far"):
         raise PolicyError(f"suggest takes domain 'near' or 'far', got {domain!r}")

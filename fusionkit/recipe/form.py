@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fusionkit.errors import ConfigError
+from fusionkit.numbers import is_count, is_number
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
@@ -129,7 +130,7 @@ def _changed(value: Any) -> dict[str, Any]:
 
 
 def _check_format(version: Any, source: str) -> None:
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if not is_count(version):
         raise ConfigError(f"{source}: format: must be a whole number, got {version!r:.80}")
     if version > FORMAT:
         raise ConfigError(
@@ -166,8 +167,7 @@ def _expand_branch(branch: Any) -> Any:
     if not isinstance(branch, dict):
         return branch
     lr = branch.get("lr")
-    is_number = isinstance(lr, (int, float)) and not isinstance(lr, bool)
-    return {**branch, "lr": {"scale": lr}} if is_number else dict(branch)
+    return {**branch, "lr": {"scale": lr}} if is_number(lr) else dict(branch)
 
 
 def _validate(data: dict[str, Any], source: str) -> Recipe:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torch import nn
 
 from fusionkit.errors import ConfigError
+from fusionkit.numbers import is_count
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
@@ -80,7 +81,7 @@ class Branch:
             )
         object.__setattr__(self, "weights", weights)
         check_name("input", self.input)
-        if not _is_count(self.in_channels):
+        if not is_count(self.in_channels):
             raise ConfigError(
                 "Branch.in_channels must be a whole number, at least 1, got "
                 f"{self.in_channels!r:.80}"
@@ -179,7 +180,7 @@ class Recipe:
             raise ConfigError(
                 f"the head must be a fusionkit.Head, got {type(head).__name__}{advice}"
             )
-        if self.num_classes is not None and not _is_count(self.num_classes):
+        if self.num_classes is not None and not is_count(self.num_classes):
             raise ConfigError(
                 "num_classes must be a whole number, at least 1: how many classes the model tells "
                 f"apart; got {self.num_classes!r:.80}"
@@ -224,10 +225,6 @@ def _is_one_line(text: str) -> bool:
 def _is_keyword_argument(key: str) -> bool:
     # Python writes identifiers beyond ASCII another way than it was given them.
     return key.isascii() and key.isidentifier() and not iskeyword(key)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _check_type(what: str, value: object, kind: type) -> None:
