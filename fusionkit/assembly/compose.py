@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fusionkit.assembly.branch import build_backbone, build_part
 from fusionkit.assembly.factory import call_factory, located
+from fusionkit.assembly.inventory import record_inventory
 from fusionkit.assembly.options import check_options
 from fusionkit.backbone.contract import Backbone
 from fusionkit.catalog import BackboneEntry, Catalog, HeadEntry
@@ -20,13 +21,15 @@ from fusionkit.recipe.values import Branch, Head, Recipe
 
 __all__ = ["assemble", "compose"]
 
+Rebuild: TypeAlias = tuple[str, Mapping[str, Any]]
+
 
 def compose(
     branches: Mapping[str, Branch] | Recipe,
     head: Head | str | None = None,
     num_classes: int | None = None,
     *,
-    preprocess: Literal["outside", "inside"] = "outside",
+    preprocess: Literal["outside", "inside"] | None = None,
     catalog: Catalog | None = None,
 ) -> FusedModel:
     """Builds the model that a recipe describes, with its pretrained weights.
@@ -47,7 +50,8 @@ def compose(
         head: the fusion head; its name alone will do where it needs no options.
         num_classes: how many classes the model tells apart.
         preprocess: ``"inside"`` gives a model that takes raw images and prepares them for each
-            branch as its weights were trained; ``"outside"`` leaves that to the caller.
+            branch as its weights were trained; ``"outside"``, which branches
+            have by default, leaves that to the caller. A recipe has its own.
         catalog: where names are looked up; by default all installed plugins.
 
     Raises:
@@ -60,7 +64,7 @@ def compose(
     if isinstance(branches, Recipe):
         if head is not None or num_classes is not None:
             raise ConfigError("compose takes a recipe, or branches, head and num_classes; not both")
-        if preprocess not in ("outside", branches.preprocess):
+        if preprocess not in (None, branches.preprocess):
             raise ConfigError("a recipe has its own `preprocess`; change it there")
         recipe = branches
     else:
@@ -71,12 +75,27 @@ def compose(
         if head is None:
             raise ConfigError("compose needs a head, for example head=Head('concat')")
         chosen = Head(head) if isinstance(head, str) else head
-        recipe = Recipe(branches, chosen, num_classes, preprocess)
+        recipe = Recipe(
+            branches, chosen, num_classes, "outside" if preprocess is None else preprocess
+        )
     return assemble(recipe, catalog or Catalog.installed(), load_weights=True)
 
 
-def assemble(recipe: Recipe, catalog: Catalog, *, load_weights: bool) -> FusedModel:
-    """Builds the model, or with ``load_weights=False`` one of random weights to be filled."""
+def assemble(
+    recipe: Recipe,
+    catalog: Catalog,
+    *,
+    load_weights: bool,
+    rebuilds: Mapping[str, Rebuild] | None = None,
+) -> FusedModel:
+    """Builds the model, or with ``load_weights=False`` one of random weights to be filled.
+
+    Args:
+        recipe: what to build.
+        catalog: where names are looked up.
+        load_weights: whether to load pretrained weights.
+        rebuilds: ``Backbone.rebuild`` by branch, of the backbones that are to be filled.
+    """
     if recipe.num_classes is None:
         raise ConfigError("num_classes is missing: say how many classes the model tells apart")
     head_entry = catalog.head(recipe.head.name)
@@ -86,15 +105,19 @@ def assemble(recipe: Recipe, catalog: Catalog, *, load_weights: bool) -> FusedMo
     resolved = dict(recipe.branches)
     for name in sorted(recipe.branches):
         branch = recipe.branches[name]
+        rebuild = (rebuilds or {}).get(name)
         try:
-            entry = catalog.backbone(branch.backbone)
+            source = _rebuilt(branch, rebuild) if rebuild is not None else branch
+            entry = catalog.backbone(source.backbone)
             keeps = wants_logits if branch.classifier is None else branch.classifier
             backbone = build_backbone(
-                branch, entry.factory, recipe.num_classes if keeps else None, load_weights
+                source, entry.factory, recipe.num_classes if keeps else None, load_weights
             )
         except FusionKitError as error:
             raise located(error, f"branch {name!r} ({branch.backbone})") from error
         provenance[name] = _origin(entry)
+        if rebuild is not None:
+            backbone.rebuild = rebuild
         backbones[name] = backbone
         resolved[name] = replace(
             branch,
@@ -111,7 +134,16 @@ def assemble(recipe: Recipe, catalog: Catalog, *, load_weights: bool) -> FusedMo
         name: build_part(name, resolved[name], backbone, head)
         for name, backbone in backbones.items()
     }
-    return FusedModel(resolved_recipe, backbones, head, parts, provenance)
+    model = FusedModel(resolved_recipe, backbones, head, parts, provenance)
+    record_inventory(model)
+    return model
+
+
+def _rebuilt(branch: Branch, rebuild: Rebuild) -> Branch:
+    """Gives the branch with the provider's name and options that need nothing from outside."""
+    name, options = rebuild
+    provider = branch.backbone.partition("/")[0]
+    return replace(branch, backbone=f"{provider}/{name}", options=options)
 
 
 def _origin(entry: BackboneEntry | HeadEntry) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from fusionkit import errors
 from fusionkit.errors import AssemblyError, FusionKitError, OptionError
 
-__all__ = ["call_factory", "located"]
+__all__ = ["call_factory", "located", "reworded"]
 
 
 def call_factory(
@@ -34,11 +34,16 @@ def call_factory(
 
 
 def located(error: FusionKitError, where: str) -> FusionKitError:
-    """Gives the same error with the place before its message.
+    """Gives the same error with the place before its message."""
+    return reworded(error, f"{where}: {error}")
+
+
+def reworded(error: FusionKitError, message: str) -> FusionKitError:
+    """Gives the same error with another message.
 
     A plugin's own subclass may need other arguments, so the copy is of the class of fusionkit's
     that it stands for.
     """
     kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
-    copy: FusionKitError = kind(f"{where}: {error}")
+    copy: FusionKitError = kind(message)
     return copy

@@ -18,7 +18,11 @@ def shape_lazy_layers(backbone: Backbone) -> None:
     """
     if not any(is_lazy(tensor) for tensor in (*backbone.parameters(), *backbone.buffers())):
         return
-    reads = Reads(vector=True, maps="all" if backbone.levels else ())
+    reads = Reads(
+        vector=True,
+        maps="all" if backbone.levels else (),
+        logits=backbone.num_classes is not None,
+    )
     was_training = backbone.training
     backbone.eval()
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -52,6 +53,10 @@ class Backbone(nn.Module, ABC):
         dropped_keys: globs over the keys of a stock checkpoint that this trunk leaves out
             (a classifier that was not asked for, auxiliary classifiers).
         no_weight_decay: parameters beyond biases and norms that take no weight decay.
+        rebuild: the model's name at this provider, and the options under which its factory, called
+            with ``weights=None``, builds this very architecture from nothing outside: where the
+            weights decided a part of it, or a file described it. ``None`` where the name and
+            options that it was built from do that already. The options must be plain data.
         trunk_path: the submodule whose parameter names are the stock checkpoint's own;
             empty where that is the backbone itself.
     """
@@ -70,6 +75,7 @@ class Backbone(nn.Module, ABC):
     first_layers: tuple[str, ...] = ()
     dropped_keys: tuple[str, ...] = ()
     no_weight_decay: frozenset[str] = frozenset()
+    rebuild: tuple[str, Mapping[str, Any]] | None = None
 
     @abstractmethod
     def forward(self, x: Any, reads: Reads) -> Features:

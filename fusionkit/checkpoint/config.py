@@ -16,6 +16,7 @@ from fusionkit.checkpoint.manifest import refuse_later
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.form import recipe_from_data, recipe_to_data
+from fusionkit.recipe.plain import copy_plain
 from fusionkit.recipe.text import parse_json
 from fusionkit.recipe.values import Recipe
 from fusionkit.tensors.dtypes import DTYPES, NAMES
@@ -47,12 +48,15 @@ class SavedBranch:
         embed_dim: the width of its vector.
         stages: their names, stem first.
         weights: what pretrained weights it began with; ``None`` for random ones.
+        rebuild: the provider's name and options that build it from nothing outside; ``None``
+            where the recipe's own do.
     """
 
     origin: str
     embed_dim: int
     stages: tuple[str, ...]
     weights: str | None
+    rebuild: tuple[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def describe(model: FusedModel) -> SavedModel:
             backbone.embed_dim,
             part.anatomy.stages,
             backbone.weights,
+            _plain_rebuild(name, backbone.rebuild),
         )
     persistent = model.state_dict().keys()
     return SavedModel(
@@ -124,6 +129,24 @@ def describe(model: FusedModel) -> SavedModel:
     )
 
 
+def _plain_rebuild(name: str, rebuild: Any) -> tuple[str, Mapping[str, Any]] | None:
+    if rebuild is None:
+        return None
+    try:
+        model, options = rebuild
+        plain = {} if not isinstance(options, Mapping) else copy_plain(options, "its options")
+        if isinstance(model, str) and model and isinstance(options, Mapping):
+            return model, plain
+    except (TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(
+            f"branch {name!r}: `rebuild` of its backbone cannot be saved: {error}"
+        ) from error
+    raise CheckpointError(
+        f"branch {name!r}: `rebuild` of its backbone must be the name of a model and a mapping of "
+        f"options, got {rebuild!r:.80}"
+    )
+
+
 def format_config(saved: SavedModel) -> str:
     """Gives the text of ``config.json``, which ``parse_config`` reads back equal."""
     data = {
@@ -138,6 +161,7 @@ def format_config(saved: SavedModel) -> str:
                 "embed_dim": branch.embed_dim,
                 "stages": list(branch.stages),
                 "weights": branch.weights,
+                **_rebuild_to_data(branch),
             }
             for name, branch in saved.branches.items()
         },
@@ -145,6 +169,13 @@ def format_config(saved: SavedModel) -> str:
         "dtypes": {name: NAMES[dtype] for name, dtype in saved.dtypes.items()},
     }
     return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def _rebuild_to_data(branch: SavedBranch) -> dict[str, Any]:
+    if branch.rebuild is None:
+        return {}
+    model, options = branch.rebuild
+    return {"rebuild": {"name": model, "options": options}}
 
 
 def parse_config(text: str, path: Path) -> SavedModel:
@@ -196,7 +227,25 @@ def _branch(data: Any, path: Path) -> SavedBranch:
         _field(data, "embed_dim", int, path),
         tuple(stages),
         weights,
+        _rebuild_from_data(data.get("rebuild"), path),
     )
+
+
+def _rebuild_from_data(data: Any, path: Path) -> tuple[str, Mapping[str, Any]] | None:
+    if data is None:  # also in what was saved before there was such a field
+        return None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: the field 'rebuild' is no dict")
+    unknown = sorted(set(data) - {"name", "options"})
+    if unknown:
+        raise CheckpointError(f"{path}: 'rebuild' has a field {unknown[0]!r:.80}, which is unknown")
+    name = _field(data, "name", str, path)
+    if not name:
+        raise CheckpointError(f"{path}: the name in 'rebuild' is empty")
+    try:
+        return name, copy_plain(_field(data, "options", dict, path), "the options in 'rebuild'")
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _field(data: Any, key: str, kind: type[T], path: Path) -> T:

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fusionkit.assembly.compose import assemble
+from fusionkit.assembly.factory import reworded
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.config import CONFIG, SavedModel, backbone_of, parse_config
 from fusionkit.checkpoint.leftovers import recover
@@ -121,10 +122,15 @@ def _check_sizes(saved: SavedModel, tensors: dict[str, Tensor], path: Path) -> N
 
 
 def _build(saved: SavedModel, catalog: Catalog) -> FusedModel:
+    rebuilds = {
+        name: branch.rebuild
+        for name, branch in saved.branches.items()
+        if branch.rebuild is not None
+    }
     try:
-        return assemble(saved.recipe, catalog, load_weights=False)
+        return assemble(saved.recipe, catalog, load_weights=False, rebuilds=rebuilds)
     except FusionKitError as error:
-        raise type(error)(_with_origins(error, saved)) from error
+        raise reworded(error, _with_origins(error, saved)) from error
 
 
 def _with_origins(error: FusionKitError, saved: SavedModel) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from fusionkit.assembly.inventory import find_change
 from fusionkit.checkpoint.config import CONFIG, SavedModel, describe, format_config, parse_config
 from fusionkit.checkpoint.folder import replace_folder
 from fusionkit.checkpoint.texts import write_text
-from fusionkit.errors import CheckpointError
+from fusionkit.errors import AssemblyError, CheckpointError
 from fusionkit.model.fused import FusedModel
 from fusionkit.tensors.state import nonfinite_problem, state_of
 from fusionkit.tensors.write import tensors_size, write_tensors
@@ -41,7 +42,8 @@ def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
 
     Raises:
         CheckpointError: the folder cannot be written, or holds what no save wrote, or the model
-            has tensors that safetensors cannot hold or values that are not finite.
+            has tensors that safetensors cannot hold or values that are not finite, or was
+            changed by hand since it was composed, so that it could never be loaded.
     """
     if not isinstance(model, FusedModel):
         raise CheckpointError(_not_a_model(model))
@@ -49,6 +51,7 @@ def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
 
     def fill(fresh: Path) -> dict[str, str]:
         tensors = _tensors(model)
+        _refuse_changed(model)
         text = _config_text(describe(model))
         _check_space(fresh, target, tensors_size(tensors) + len(text))
         return {
@@ -85,6 +88,22 @@ def _tensors(model: FusedModel) -> dict[str, Tensor]:
             )
         tensors[name] = value
     return tensors
+
+
+def _refuse_changed(model: FusedModel) -> None:
+    """Refuses a model that ``load`` could not build again, since no recipe says how."""
+    change = find_change(model)
+    if change:
+        raise CheckpointError(
+            f"the model is not saved, since it could not be loaded: {change}; a model is changed "
+            "by composing it anew, not by adding modules to it"
+        )
+    try:
+        model.param_groups(lr=0.0)
+    except AssemblyError as error:
+        raise CheckpointError(
+            f"the model is not saved, since it could not be loaded: {error}"
+        ) from error
 
 
 def _config_text(saved: SavedModel) -> str:

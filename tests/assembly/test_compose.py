@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from odd_toys import branch, build, images, odd_catalog
 from torch import nn
-from toys import SumHead
+from toys import SumHead, TinyNet
 
 import fusionkit as fk
 from fusionkit.assembly.compose import assemble
@@ -144,3 +145,36 @@ def test_without_weights_nothing_is_asked_of_the_provider(tmp_path):
 def test_one_branch_is_a_model_too():
     model = build({"only": branch("tokens", freeze=fk.Freeze.last(1))}).train()
     assert model(images()).shape == (4, 5)
+
+
+def test_a_recipe_keeps_its_own_preprocess():
+    recipe = fk.Recipe({"a": branch("tiny")}, fk.Head("odd/sum"), 5)
+    assert fk.compose(recipe, preprocess="outside", catalog=odd_catalog()).recipe.preprocess
+    for own, other in (("inside", "outside"), ("outside", "inside")):
+        with pytest.raises(fk.ConfigError, match="a recipe has its own `preprocess`"):
+            fk.compose(replace(recipe, preprocess=own), preprocess=other, catalog=odd_catalog())
+
+
+def test_a_backbone_is_rebuilt_by_its_own_name_and_options(tmp_path):
+    calls = []
+
+    def make(*, in_channels, weights, num_classes, width=4):
+        calls.append((weights, width))
+        net = TinyNet(in_channels, 8 if weights else width)
+        net.weights = weights
+        net.rebuild = ("plain", {"width": 8}) if weights else None
+        return net
+
+    def gone(**_):
+        raise AssertionError("the name in the recipe was asked")
+
+    one = {"a": fk.Branch("odd/tagged", weights="large")}
+    model = fk.compose(one, "odd/sum", 5, catalog=odd_catalog({"tagged": make}))
+    catalog = odd_catalog({"tagged": gone, "plain": make})
+    again = fk.load(fk.save(model, tmp_path / "once"), catalog=catalog)
+    assert calls == [("large", 4), (None, 8)]
+    assert again.recipe == model.recipe
+    twice = fk.load(fk.save(again, tmp_path / "twice"), catalog=catalog)
+    assert twice.recipe == model.recipe
+    assert twice.branches["a"].rebuild == ("plain", {"width": 8})
+    assert all(torch.equal(v, twice.state_dict()[n]) for n, v in model.state_dict().items())

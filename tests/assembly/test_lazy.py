@@ -9,6 +9,7 @@ from odd_toys import odd_catalog
 from torch import nn
 
 import fusionkit as fk
+from fusionkit.assembly.lazy import shape_lazy_layers
 
 
 class LazyNet(fk.Backbone):
@@ -40,3 +41,21 @@ def test_f023_lazy_layers_are_shaped_when_composed(tmp_path) -> None:
     again = fk.load(fk.save(model, tmp_path / "lazy"), catalog=catalog)
     x = torch.randn(2, 3, 16, 16)
     assert torch.equal(again(x), model.eval()(x))
+
+
+def test_a_lazy_classifier_is_shaped_too() -> None:
+    class Classifying(LazyNet):
+        def __init__(self) -> None:
+            super().__init__()
+            self.num_classes = 3
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.classifier = nn.LazyLinear(3)
+
+        def forward(self, x: torch.Tensor, reads: fk.Reads) -> fk.Features:
+            vector = super().forward(x, reads).vector
+            return fk.Features(vector, logits=self.classifier(vector) if reads.logits else None)
+
+    net = Classifying()
+    shape_lazy_layers(net)
+    assert net.classifier.weight.shape == (3, 8)

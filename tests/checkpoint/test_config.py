@@ -29,6 +29,31 @@ def test_it_comes_back_equal() -> None:
     assert saved.branches["flow"].stages == ("stem", "body", "top")
 
 
+def test_what_a_backbone_is_rebuilt_from_comes_back_as_plain_data() -> None:
+    model = toy_model()
+    model.branches["rgb"].rebuild = ("tiny", {"sizes": (1, 2)})
+    saved = describe(model)
+    assert parse_config(format_config(saved), HERE) == saved
+    assert saved.branches["rgb"].rebuild == ("tiny", {"sizes": [1, 2]})
+    assert saved.branches["flow"].rebuild is None
+
+
+@pytest.mark.parametrize(
+    ("rebuild", "cause"),
+    [
+        (("tiny", {"of": torch.nn.ReLU}), r"its options\.of: a type cannot stand in a file"),
+        (("tiny", 3), "must be the name of a model and a mapping of options"),
+        (("", {}), "must be the name of a model and a mapping of options"),
+        (3, "cannot be saved"),
+    ],
+)
+def test_what_cannot_be_rebuilt_from_names_the_branch(rebuild: Any, cause: str) -> None:
+    model = toy_model()
+    model.branches["rgb"].rebuild = rebuild
+    with pytest.raises(fk.CheckpointError, match=f"branch 'rgb': `rebuild`.*{cause}"):
+        describe(model)
+
+
 def test_it_says_what_the_model_was_made_by() -> None:
     assert describe(toy_model()).made_by == (
         f"The model was saved with fusionkit {fk.__version__} and torch {torch.__version__}: "
@@ -66,6 +91,27 @@ def test_types_of_buffers_that_are_not_saved_are_kept() -> None:
         (lambda c: c["branches"]["rgb"].update(stages=[1]), "the names of stages are no text"),
         (lambda c: c["branches"]["rgb"].update(embed_dim="16"), "the field 'embed_dim' is missing"),
         (lambda c: c["branches"]["rgb"].update(weights=3), "the name of weights is no text"),
+        (lambda c: c["branches"]["rgb"].update(rebuild=[]), "the field 'rebuild' is no dict"),
+        (
+            lambda c: c["branches"]["rgb"].update(rebuild={"name": "tiny"}),
+            "the field 'options' is missing or is no dict",
+        ),
+        (
+            lambda c: c["branches"]["rgb"].update(rebuild={"name": 3, "options": {}}),
+            "the field 'name' is missing or is no str",
+        ),
+        (
+            lambda c: c["branches"]["rgb"].update(rebuild={"name": "", "options": {}}),
+            "the name in 'rebuild' is empty",
+        ),
+        (
+            lambda c: c["branches"]["rgb"].update(rebuild={"name": "a", "options": {}, "do": 1}),
+            "'rebuild' has a field 'do', which is unknown",
+        ),
+        (
+            lambda c: c["branches"]["rgb"].update(rebuild={"name": "a", "options": {"k" * 300: 1}}),
+            "the options in 'rebuild': a key of 300 characters",
+        ),
         (lambda c: c["recipe"].pop("head"), r"config\.json: head: is missing"),
         (lambda c: c["recipe"]["branches"]["rgb"].update(frezze="all"), r"branches\.rgb\.frezze"),
         (lambda c: c["recipe"].update(format=9), "written in recipe format 9, but this fusionkit"),

@@ -400,6 +400,17 @@ class TestPlugins:
         with pytest.raises(fk.AssemblyError, match=r"division by zero.*The model was saved with"):
             fk.load(pets, catalog=catalog_with(broken))
 
+    def test_a_plugins_own_error_is_told_as_what_it_stands_for(self, pets: Path) -> None:
+        class Strange(fk.ConfigError):
+            def __init__(self, code: int, *, reason: str) -> None:
+                super().__init__(f"{reason} ({code})")
+
+        def broken(**_: Any) -> TinyNet:
+            raise Strange(7, reason="out of order")
+
+        with pytest.raises(fk.ConfigError, match=r"out of order \(7\).*The model was saved with"):
+            fk.load(pets, catalog=catalog_with(broken))
+
     def test_an_option_that_the_plugin_no_longer_takes_is_told(self, tmp_path: Path) -> None:
         branch = fk.Branch("toy/tiny", weights=None, options={"width": 8})
         model = fk.compose({"one": branch}, head="toy/sum", num_classes=2, catalog=toy_catalog())

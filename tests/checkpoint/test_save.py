@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
@@ -13,12 +14,13 @@ import textwrap
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from saved_toys import fingerprints, toy_model
 from torch import nn
-from toys import perturb, toy_catalog
+from toys import SumHead, ToyPlugin, perturb, toy_catalog
 
 import fusionkit as fk
 from fusionkit.checkpoint import save as save_module
@@ -85,9 +87,66 @@ def test_f042_a_diverged_model_is_refused_and_the_good_one_kept(
     assert names(tmp_path) == ["pets"]
 
 
-def test_f042_a_mask_of_infinities_is_saved(tmp_path: Path, lone: fk.FusedModel) -> None:
-    lone.head.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
-    fk.save(lone, tmp_path / "pets")
+def test_f042_a_mask_of_infinities_is_saved(tmp_path: Path) -> None:
+    class Masked(SumHead):
+        def __init__(self, inputs, *, num_classes: int) -> None:
+            super().__init__(inputs, num_classes=num_classes)
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    class Plugin(ToyPlugin):
+        @fk.hookimpl
+        def fusionkit_heads(self):
+            return {"masked": Masked}
+
+    catalog = fk.Catalog().with_plugin("toy", Plugin())
+    branch = fk.Branch("toy/vector", weights=None)
+    model = fk.compose({"one": branch}, head="toy/masked", num_classes=2, catalog=catalog)
+    again = fk.load(fk.save(model, tmp_path / "pets"), catalog=catalog)
+    assert torch.equal(again.head.mask, torch.tensor([0.0, -torch.inf]))
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (
+            lambda m: setattr(m.head, "extra", nn.Linear(2, 2)),
+            r"'head\.extra\.weight' was not there when it was composed",
+        ),
+        (
+            lambda m: m.register_buffer("mean", torch.zeros(3)),
+            "'mean' was not there when it was composed",
+        ),
+        (
+            lambda m: setattr(m.branches["one"], "second", nn.Linear(12, 9)),
+            r"'branches\.one\.second\.weight' had the shape \(8, 12\) when .* has \(9, 12\)",
+        ),
+        (
+            lambda m: setattr(m.head.out, "one", nn.Identity()),
+            r"'head\.out\.one\.weight' is gone since it was composed",
+        ),
+        (
+            lambda m: m.register_parameter("tied", m.head.out["one"].weight),
+            r"'tied' was not there when it was composed",
+        ),
+    ],
+)
+def test_a_model_that_could_never_be_loaded_is_refused(
+    tmp_path: Path, lone: fk.FusedModel, change: Any, cause: str
+) -> None:
+    fk.save(copy.deepcopy(lone), tmp_path / "kept")
+    change(lone)
+    with pytest.raises(fk.CheckpointError, match=f"it could not be loaded: {cause}"):
+        fk.save(lone, tmp_path / "pets")
+    assert names(tmp_path) == ["kept"]
+
+
+def test_a_parameter_that_no_optimizer_would_see_is_refused(
+    tmp_path: Path, lone: fk.FusedModel
+) -> None:
+    lone.extra = nn.Linear(2, 2)
+    del lone.composed_shapes  # as in a model pickled by an older version
+    with pytest.raises(fk.CheckpointError, match=r"not be loaded: parameter 'extra\.weight' is in"):
+        fk.save(lone, tmp_path / "pets")
 
 
 @pytest.mark.parametrize(

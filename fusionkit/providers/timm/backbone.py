@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class TimmBackbone(Backbone):
         in_channels: int,
         num_classes: int | None,
         weights: str | None,
+        rebuild: tuple[str, Mapping[str, Any]] | None,
         preprocessing: Preprocessing | None,
     ) -> None:
         super().__init__()
@@ -41,6 +42,7 @@ class TimmBackbone(Backbone):
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.weights = weights
+        self.rebuild = rebuild
         self.fixed_size = description.fixed_size
         self.size_multiple = description.size_multiple
         self.first_layers = description.first_layers

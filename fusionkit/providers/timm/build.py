@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fusionkit import Backbone
@@ -10,6 +11,7 @@ from fusionkit.providers.timm.create import create_model, refuse_reserved
 from fusionkit.providers.timm.describe import describe, input_size
 from fusionkit.providers.timm.names import find_source
 from fusionkit.providers.timm.prepare import read_preprocessing
+from fusionkit.providers.timm.saved import describe_as, rebuild_of
 from fusionkit.providers.timm.weights import load_trunk
 
 __all__ = ["build_backbone"]
@@ -22,6 +24,7 @@ def build_backbone(
     in_channels: int = 3,
     weights: str | None = None,
     num_classes: int | None = None,
+    saved_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Backbone:
     """Gives a timm model as a backbone.
@@ -34,6 +37,10 @@ def build_backbone(
         weights: ``None`` for random parameters, ``"default"`` for the tag in the name or timm's
             own choice, or another tag of the architecture.
         num_classes: the stock classifier is kept if it has this many classes.
+        saved_config: what the ``config.json`` of a saved model says of it under
+            ``pretrained_cfg`` and ``model_args``, so that one with random parameters, to be
+            filled by the caller, is built without its folder. A backbone of a folder or a
+            repository gives it in ``rebuild``, with the architecture as the name.
         options: those of timm's own model, such as ``drop_path_rate`` or ``img_size``.
 
     Raises:
@@ -43,6 +50,9 @@ def build_backbone(
         AssemblyError: the model cannot take that many channels.
     """
     source = find_source(name, weights)
+    if saved_config is not None:
+        source = describe_as(source, weights, saved_config)
+    written = options
     options = refuse_reserved(source, options)
     keeps_classifier = bool(num_classes) and num_classes == source.num_classes
     description = describe(source, in_channels, keeps_classifier, options)
@@ -57,5 +67,6 @@ def build_backbone(
         in_channels=in_channels,
         num_classes=num_classes if keeps_classifier else None,
         weights=None if weights is None else source.name,
+        rebuild=None if saved_config is not None else rebuild_of(source, name, weights, written),
         preprocessing=read_preprocessing(source.description, size, in_channels),
     )

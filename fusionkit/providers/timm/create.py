@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from fusionkit import AssemblyError, OptionError, did_you_mean
 from fusionkit.providers.timm.names import Source
+from fusionkit.providers.timm.saved import without_places
 
 __all__ = ["create_model", "create_stock", "refuse_reserved"]
 
@@ -113,14 +114,10 @@ def _call(source: Source, arguments: Mapping[str, Any], **more: Any) -> nn.Modul
     import timm
 
     model: nn.Module
-    if source.folder is None and source.repository is None:
+    if source.is_registered:
         model = timm.create_model(source.name, **more, **arguments)
     else:
-        description = {
-            key: value
-            for key, value in source.description.items()
-            if key not in ("file", "source", "hf_hub_id", "url")
-        }
+        description = without_places(source.description)
         model = timm.create_model(
             source.architecture, pretrained_cfg=description, **more, **arguments
         )

@@ -69,7 +69,8 @@ class _Question:
     key: str
 
     def identity(self) -> tuple[object, ...]:
-        place = (self.source.name, repr(self.source.description), repr(self.source.options))
+        source = self.source
+        place = (source.name, source.is_registered, repr(source.description), repr(source.options))
         return (*place, self.in_channels, self.keeps_classifier, self.key)
 
     def __eq__(self, other: object) -> bool:

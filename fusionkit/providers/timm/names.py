@@ -34,6 +34,7 @@ class Source:
         description: timm's own account of the weights (``pretrained_cfg``).
         has_weights: whether there are any to load.
         options: how the saved model was built; what the caller writes goes before.
+        is_registered: whether ``description`` is what timm's registry has under ``name``.
     """
 
     architecture: str
@@ -41,6 +42,7 @@ class Source:
     description: Mapping[str, Any]
     has_weights: bool
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_registered: bool = True
 
     @property
     def folder(self) -> Path | None:
@@ -159,7 +161,7 @@ def _read_saved(name: str) -> Source:
             f"have.{did_you_mean(architecture, _architectures())}"
         )
     source = Source(architecture, name, description, has_weights=True)
-    return replace(source, options=dict(options or {}))
+    return replace(source, options=dict(options or {}), is_registered=False)
 
 
 def is_network_failure(error: Exception) -> bool:

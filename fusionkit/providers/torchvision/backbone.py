@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
@@ -42,6 +43,7 @@ class TorchvisionBackbone(Backbone):
         preprocessing: Preprocessing,
         num_classes: int | None = None,
         weights: str | None = None,
+        rebuild: tuple[str, Mapping[str, Any]] | None = None,
         fixed_size: tuple[int, int] | None = None,
         least_size: int = 1,
     ) -> None:
@@ -52,6 +54,7 @@ class TorchvisionBackbone(Backbone):
         self.preprocessing = preprocessing
         self.num_classes = num_classes
         self.weights = weights
+        self.rebuild = rebuild
         self.fixed_size = fixed_size
         self.least_size = least_size
         dropped = family.auxiliary if num_classes else (*family.auxiliary, family.classifier)

@@ -82,6 +82,7 @@ def build_backbone(
         "preprocessing": preprocessing.for_channels(in_channels),
         "num_classes": classes if kept else None,
         "weights": None if entry is None else entry.name,
+        "rebuild": None if entry is None else (name, {**options, **_decided(family, trunk)}),
         "fixed_size": size,
         "least_size": 1 if size else family.smallest or min(described.meta["min_size"]),
     }
@@ -96,6 +97,16 @@ def build_backbone(
         raise OptionError(
             f"torchvision/{name} cannot run as the options {sorted(options)} make it: {error}"
         ) from error
+
+
+def _decided(family: Family, trunk: nn.Module) -> dict[str, Any]:
+    """Gives the options that torchvision sets by the weights, as the trunk has them."""
+    decided: dict[str, Any] = {}
+    if family.renormalises:
+        decided["transform_input"] = bool(trunk.transform_input)
+    for option in family.sized:
+        decided[option] = getattr(trunk, option)
+    return decided
 
 
 def _find_family(name: str, module: str) -> Family:

@@ -34,6 +34,7 @@ class Family:
         renormalises: whether the trunk can turn images normalised as torchvision describes it
             into ones of mean and standard deviation 0.5, which the weights were trained on.
         only_size: gives the only (height, width) in pixels that a trunk of the family takes.
+        sized: options that the weights decide, each also an attribute of the trunk.
         only_frames: gives the only number of frames that a trunk of the family takes.
         smallest: the least height and width in pixels that it takes, where the weights' own
             description asks for more than that.
@@ -55,6 +56,7 @@ class Family:
     auxiliary: tuple[str, ...] = ()
     renormalises: bool = False
     only_size: Callable[[Any], tuple[int, int]] | None = None
+    sized: tuple[str, ...] = ()
     only_frames: Callable[[Any], int] | None = None
     smallest: int | None = None
     fewest_frames: int = 1
@@ -177,6 +179,7 @@ FAMILIES: dict[str, Family] = {
         layout="tokens",
         classifier="heads.head",
         only_size=lambda trunk: (trunk.image_size, trunk.image_size),
+        sized=("image_size",),
         no_weight_decay=("class_token", "encoder.pos_embedding"),
     ),
     "video.mvit": Family(
