@@ -229,7 +229,7 @@ class FusedModel(nn.Module):
         self.eval()
         try:
             with torch.no_grad():
-                return diagnose(self, self.features(inputs))
+                return diagnose(self, self.features(inputs), inputs)
         finally:
             self.train(training)
 
