@@ -573,12 +573,10 @@ class TestMemory:
         assert fingerprints(again) == before
 
     def test_each_file_is_opened_once(self, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        import io
-
         opened = []
-        real = io.open
+        real = Path.open
         monkeypatch.setattr(
-            io, "open", lambda *args, **kw: opened.append(Path(args[0]).name) or real(*args, **kw)
+            Path, "open", lambda path, *a, **kw: opened.append(path.name) or real(path, *a, **kw)
         )
         load(pets)
         assert sorted(opened) == sorted(FILES)

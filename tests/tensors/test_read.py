@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
 import os
@@ -163,8 +162,8 @@ def test_the_file_is_opened_once_and_read_once(
     path.write_bytes(library_save({"a": torch.ones(10_000)}))
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     opened = []
-    real = builtins.open
-    monkeypatch.setattr("io.open", lambda *args, **kw: opened.append(args[0]) or real(*args, **kw))
+    real = Path.open
+    monkeypatch.setattr(Path, "open", lambda p, *a, **kw: opened.append(p) or real(p, *a, **kw))
     tensors = read_tensors(path, sha256=checksum)
     assert opened == [path]
     assert tensors["a"].untyped_storage().nbytes() < path.stat().st_size
