@@ -126,8 +126,6 @@ def _check_stage_names(stages: tuple[Stage, ...]) -> None:
         )
     seen: set[str] = set()
     for stage in stages:
-        if not stage.name or "/" in stage.name:
-            raise AssemblyError(f"{stage.name!r} cannot be the name of a stage")
         if stage.name in seen:
             raise AssemblyError(f"two stages are called {stage.name!r}")
         seen.add(stage.name)

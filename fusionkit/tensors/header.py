@@ -63,18 +63,14 @@ def read_header(path: str | Path) -> Header:
         if not path.is_file():
             raise CheckpointError(f"there is no file {path}")
         with path.open("rb") as file:
-            header, _ = take_header(file, path)
+            header = take_header(file, path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     return header
 
 
-def take_header(file: BinaryIO, path: Path) -> tuple[Header, bytes]:
-    """Reads and checks the header of an open file, and leaves the file where its data begin.
-
-    Returns:
-        The header, and the bytes that were read.
-    """
+def take_header(file: BinaryIO, path: Path) -> Header:
+    """Reads and checks the header of an open file, and leaves the file where its data begin."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little") if len(start) == 8 else 0
@@ -82,7 +78,7 @@ def take_header(file: BinaryIO, path: Path) -> tuple[Header, bytes]:
         start += file.read(LONGEST_MAGIC - len(start))
         raise CheckpointError(describe_foreign(path, start, size))
     raw = file.read(length)
-    return parse_header(raw, size - 8 - length, path), start + raw
+    return parse_header(raw, size - 8 - length, path)
 
 
 def parse_header(raw: bytes, data_size: int, path: Path) -> Header:

@@ -74,7 +74,7 @@ def trace_chain(trunk: nn.Module, family: Family, shape: tuple[int, ...]) -> tup
         )
         for path in watched
     ]
-    training = {module: module.training for module in trunk.modules()}
+    was_training = trunk.training
     state = {
         name: value.detach().to("meta")
         for named in (trunk.named_parameters(), trunk.named_buffers())
@@ -87,8 +87,7 @@ def trace_chain(trunk: nn.Module, family: Family, shape: tuple[int, ...]) -> tup
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in training.items():
-            module.training = mode
+        trunk.train(was_training)
     return tuple(_describe(path, family, shapes[path], grids[path], shape[-2]) for path in chain)
 
 
