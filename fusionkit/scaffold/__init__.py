@@ -1,0 +1,1 @@
+"""Writes a new plugin, complete and tested, to start from."""

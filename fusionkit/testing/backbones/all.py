@@ -1,0 +1,14 @@
+"""Everything that is asked of a backbone, in the order in which it is asked."""
+
+from __future__ import annotations
+
+from fusionkit.testing.backbones.builds import builds, runs
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Check
+
+__all__ = ["BACKBONE_CHECKS"]
+
+BACKBONE_CHECKS: tuple[Check[BackboneSubject], ...] = (
+    builds,
+    runs,
+)

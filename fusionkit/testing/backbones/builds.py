@@ -1,0 +1,51 @@
+"""Whether there is a backbone at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fusionkit.backbone.contract import Backbone
+from fusionkit.backbone.depth import Level, Stage
+from fusionkit.features import Features
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, check
+
+__all__ = ["builds", "runs"]
+
+
+@check("make the factory build a fusionkit.Backbone when it is called", first=True, on_meta=True)
+def builds(subject: BackboneSubject) -> Iterator[Finding]:
+    """The factory gives a ``fusionkit.Backbone`` that declares what the contract asks for."""
+    built = subject.build()
+    if not isinstance(built, Backbone):
+        yield Finding(
+            f"the factory gave {type(built).__name__}",
+            "return an instance of a subclass of fusionkit.Backbone",
+        )
+        return
+    width = getattr(built, "embed_dim", None)
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        yield Finding(f"embed_dim is {width!r}", "set self.embed_dim to the width d of the vector")
+    stages = getattr(built, "stages", None)
+    if not isinstance(stages, tuple) or not all(isinstance(each, Stage) for each in stages):
+        yield Finding(f"stages is {stages!r:.200}", "set self.stages to a tuple of fusionkit.Stage")
+    if not isinstance(built.levels, tuple) or not all(isinstance(e, Level) for e in built.levels):
+        yield Finding(
+            f"levels is {built.levels!r:.200}",
+            "set self.levels to a tuple of fusionkit.Level, fine to coarse, or leave it empty",
+        )
+    if "in_channels" in subject.accepts and built.in_channels != subject.in_channels:
+        yield Finding(
+            f"in_channels is {built.in_channels}, but {subject.in_channels} was asked for",
+            "pass in_channels on to the first layer, and set self.in_channels",
+        )
+
+
+@check("make forward(x, reads) work on what example() gives", first=True, on_meta=True)
+def runs(subject: BackboneSubject) -> Iterator[Finding]:
+    """A forward pass in eval mode gives ``fusionkit.Features``."""
+    features: object = subject.run(subject.copy(), subject.example())
+    if not isinstance(features, Features):
+        yield Finding(
+            f"forward gave {type(features).__name__}", "return fusionkit.Features(vector=...)"
+        )

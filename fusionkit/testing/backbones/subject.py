@@ -1,0 +1,288 @@
+"""``BackboneSubject``: a backbone under test, built once and copied for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from copy import deepcopy
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.assembly.compose import compose
+from fusionkit.assembly.lazy import shape_lazy_layers
+from fusionkit.backbone.contract import Backbone
+from fusionkit.catalog import Catalog
+from fusionkit.errors import DataError
+from fusionkit.features import Features, Reads
+from fusionkit.head import FusionHead, HeadInput
+from fusionkit.hookspecs import hookimpl
+from fusionkit.model.fused import FusedModel
+from fusionkit.model.measure import measure_stages
+from fusionkit.recipe.values import Branch, Head
+from fusionkit.testing.call import accepted_keywords, call_with
+from fusionkit.testing.check import NotApplicableError
+from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, resized, varied
+from fusionkit.testing.perturb import perturb
+
+__all__ = ["BackboneSubject", "Reference"]
+
+KEYWORDS = ("in_channels", "weights", "num_classes")
+CLASSES = 5
+
+Reference: TypeAlias = Callable[[Backbone, Any], Features]
+"""Gives what the provider's own model, with the parameters and buffers of that backbone's trunk,
+makes of an input, in eval mode; fields that it has no answer for are left empty."""
+
+
+class BackboneSubject:
+    """What the checks ask: a factory, and one perturbed backbone that it built.
+
+    Attributes:
+        make: the factory.
+        accepts: which of ``in_channels``, ``weights`` and ``num_classes`` it takes.
+        in_channels: what it is asked for, as long as a check asks for nothing else.
+        reference: see ``Reference``; ``None`` if there is nothing to compare with.
+        on_meta: whether everything is built without data.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        *,
+        in_channels: int = 3,
+        reference: Reference | None = None,
+        on_meta: bool = False,
+    ) -> None:
+        self.make = make
+        self.accepts = accepted_keywords(make, KEYWORDS)
+        self.in_channels = in_channels
+        self.reference = reference
+        self.on_meta = on_meta
+
+    def require(self, keyword: str) -> None:
+        """Leaves a check that needs a keyword which the factory does not take."""
+        if keyword not in self.accepts:
+            raise NotApplicableError(f"the factory takes no {keyword}")
+
+    def build(self, **changes: Any) -> Any:
+        """Gives what the factory builds, as it is: random weights, no classifier, or ``changes``.
+
+        Lazy layers are shaped and missing stages measured, as ``fusionkit.compose`` does.
+        """
+        given = {"in_channels": self.in_channels, "weights": None, "num_classes": None}
+        with torch.device("meta") if self.on_meta else nullcontext():
+            built = call_with(self.make, self.accepts, {**given, **changes})
+        if isinstance(built, Backbone):
+            shape_lazy_layers(built)
+            if getattr(built, "stages", ()) == ():
+                built.stages = measure_stages(built)
+        return built
+
+    @cached_property
+    def pristine(self) -> Backbone:
+        """The perturbed backbone that copies are made of; nothing is to be run or changed on it."""
+        built = self.build()
+        assert isinstance(built, Backbone)
+        perturb(built)
+        return built.eval()
+
+    @cached_property
+    def classifying(self) -> Backbone | None:
+        """A perturbed backbone with the provider's own classifier, if it can be had."""
+        if "num_classes" not in self.accepts:
+            return None
+        for count in (CLASSES, 1000):
+            built = self.build(num_classes=count)
+            if isinstance(built, Backbone) and built.num_classes is not None:
+                perturb(built)
+                return built.eval()
+        return None
+
+    def copy(self) -> Backbone:
+        """Gives a backbone of one's own with the same parameters and buffers, in eval mode."""
+        if self._copies_are_sound:
+            return deepcopy(self.pristine)
+        torch.manual_seed(0)
+        fresh: Backbone = self.build()
+        fresh.load_state_dict(self.pristine.state_dict())
+        return fresh.eval()
+
+    @cached_property
+    def _copies_are_sound(self) -> bool:
+        """Whether deep copies share nothing; a check of its own tells when they do."""
+        try:
+            twin = deepcopy(self.pristine)
+        except Exception:  # told by the check of copies; here another way is taken
+            return False
+        mine = {id(value) for value in self.pristine.state_dict(keep_vars=True).values()}
+        theirs = {id(value) for value in twin.state_dict(keep_vars=True).values()}
+        return twin is not self.pristine and not mine & theirs
+
+    @cached_property
+    def reads(self) -> Reads:
+        """Vector and all maps."""
+        levels = self.pristine.levels
+        return Reads(vector=True, maps=tuple(range(len(levels))))
+
+    @cached_property
+    def takes_images(self) -> bool:
+        """Whether inputs are images or clips, whose size can be chosen."""
+        return is_image(self.pristine.example(2))
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The two smallest (height, width) of those tried that it runs at, or the only one.
+
+        Empty for inputs that are no images.
+        """
+        if not self.takes_images:
+            return ()
+        example = self.pristine.example(2)
+        found: list[tuple[int, int]] = []
+        failure: Exception | None = None
+        candidates = candidate_sizes(self.pristine, example)
+        for size in candidates:
+            try:
+                self._try(resized(example, size))
+            except (
+                *(AssertionError, IndexError, RuntimeError, TypeError, ValueError),
+                DataError,
+            ) as e:
+                failure = e
+                continue
+            found.append(size)
+            if len(found) == 2:
+                break
+        if not found:
+            assert failure is not None
+            raise failure
+        return tuple(found)
+
+    def _try(self, x: Tensor) -> None:
+        backbone = self.copy()
+        backbone.check_input(x)
+        with torch.no_grad():
+            backbone(self.place(x), self.reads)
+
+    def place(self, x: Any) -> Any:
+        """Gives an input where the backbone is."""
+        if not self.on_meta:
+            return x
+        return torch.utils._pytree.tree_map_only(Tensor, lambda value: value.to("meta"), x)
+
+    def example(self, batch: int = 2, seed: int = 0, size: tuple[int, int] | None = None) -> Any:
+        """Gives an input as small as the backbone takes.
+
+        Args:
+            batch: how many samples.
+            seed: another gives other content.
+            size: height and width instead of the smallest, for images.
+        """
+        example = self.pristine.example(batch)
+        if self.takes_images:
+            example = resized(example, size or self.sizes[0], seed=seed)
+        else:
+            example = first_of(varied(example, seed), batch)
+        return self.place(example)
+
+    def run(self, backbone: Backbone, x: Any, reads: Reads | None = None) -> Features:
+        """Gives what a backbone makes of an input, without gradients, in the mode it is in."""
+        with torch.no_grad():
+            features: Features = backbone(x, self.reads if reads is None else reads)
+        return features
+
+    def compose(
+        self,
+        head: str = "linear",
+        *,
+        branches: tuple[str, ...] = ("a",),
+        num_classes: int = CLASSES,
+        **branch: Any,
+    ) -> FusedModel:
+        """Gives a fused model of perturbed copies of the backbone, each a branch.
+
+        Args:
+            head: ``"linear"`` reads vectors, ``"pooled"`` the maps of all levels.
+            branches: their names.
+            num_classes: how wide the answer is.
+            branch: arguments of ``fusionkit.Branch``: policies, ``input``.
+        """
+        written = Branch("subject/it", weights=None, in_channels=self.in_channels, **branch)
+        torch.manual_seed(0)
+        model = compose(
+            dict.fromkeys(branches, written),
+            Head(f"subject/{head}"),
+            num_classes,
+            catalog=self.catalog,
+        )
+        perturb(model.head)
+        return model
+
+    @property
+    def catalog(self) -> Catalog:
+        """A catalog that offers copies of the backbone as ``subject/it``, and two plain heads."""
+        return Catalog().with_plugin("subject", _Offer(self))
+
+
+class _Offer:
+    """The plugin through which the subject comes into a fused model."""
+
+    def __init__(self, subject: BackboneSubject) -> None:
+        self.subject = subject
+
+    @hookimpl
+    def fusionkit_backbones(self) -> Mapping[str, Callable[..., Backbone]]:
+        def it(*, in_channels: int, weights: str | None, num_classes: int | None) -> Backbone:
+            return self.subject.copy()
+
+        return {"it": it}
+
+    @hookimpl
+    def fusionkit_heads(self) -> Mapping[str, Callable[..., FusionHead]]:
+        return {"linear": LinearHead, "pooled": PooledHead}
+
+
+class LinearHead(FusionHead):
+    """Adds a linear classifier's answer over each branch's vector, scaled to unit size."""
+
+    def __init__(self, inputs: Mapping[str, HeadInput], *, num_classes: int) -> None:
+        super().__init__()
+        self.reads = "vector"
+        self.out = nn.ModuleDict(
+            {name: nn.Linear(each.embed_dim, num_classes) for name, each in inputs.items()}
+        )
+
+    def forward(self, features: Mapping[str, Features]) -> Tensor:
+        """Gives "b k" from vectors "b d"."""
+        answers = []
+        for name, out in self.out.items():
+            vector = features[name].vector
+            assert vector is not None
+            answers.append(out(nn.functional.layer_norm(vector, vector.shape[-1:])))
+        return torch.stack(answers).sum(0)
+
+
+class PooledHead(FusionHead):
+    """Adds a linear classifier's answer over the pooled maps of all levels of each branch."""
+
+    def __init__(self, inputs: Mapping[str, HeadInput], *, num_classes: int) -> None:
+        super().__init__()
+        self.reads = "maps"
+        self.out = nn.ModuleDict(
+            {
+                name: nn.Linear(sum(level.channels for level in each.levels), num_classes)
+                for name, each in inputs.items()
+            }
+        )
+
+    def forward(self, features: Mapping[str, Features]) -> Tensor:
+        """Gives "b k" from maps "b c h w" (or "b c t h w")."""
+        answers = []
+        for name, out in self.out.items():
+            pooled = [value.flatten(2).mean(2) for value in features[name].maps]
+            joined = torch.cat(pooled, 1)
+            answers.append(out(nn.functional.layer_norm(joined, joined.shape[-1:])))
+        return torch.stack(answers).sum(0)
