@@ -57,6 +57,8 @@ class Backbone(nn.Module, ABC):
             with ``weights=None``, builds this very architecture from nothing outside: where the
             weights decided a part of it, or a file described it. ``None`` where the name and
             options that it was built from do that already. The options must be plain data.
+        compiles: whether ``torch.compile`` takes its forward pass as one graph.
+        exports: whether ``torch.export`` takes it in eval mode, with a batch of any size.
         trunk_path: the submodule whose parameter names are the stock checkpoint's own;
             empty where that is the backbone itself.
     """
@@ -76,6 +78,8 @@ class Backbone(nn.Module, ABC):
     dropped_keys: tuple[str, ...] = ()
     no_weight_decay: frozenset[str] = frozenset()
     rebuild: tuple[str, Mapping[str, Any]] | None = None
+    compiles: bool = True
+    exports: bool = True
 
     @abstractmethod
     def forward(self, x: Any, reads: Reads) -> Features:
