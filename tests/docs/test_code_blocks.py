@@ -1,0 +1,63 @@
+"""Every fenced block of the README, the documentation and the plugins' READMEs is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from fenced import read_blocks
+from page_run import CI, PageRun, Surroundings
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    str(page.relative_to(ROOT)): page
+    for pattern in ("README.md", "docs/**/*.md", "plugins/*/README.md")
+    for page in sorted(ROOT.glob(pattern))
+}
+IMAGES = torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
+SURROUNDINGS = {
+    "README.md": Surroundings(
+        names={"batches": [(IMAGES, torch.tensor([1, 7]))]},
+        instead={"range(20)": "range(4)"},  # enough for a thaw
+    ),
+    "docs/recipes.md": Surroundings(
+        files={
+            "pets.yaml": "branches: {a: {backbone: timm/resnet18, weights: null}}\n"
+            "head: concat\nnum_classes: 2\n"
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_block_does_what_the_page_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surroundings = SURROUNDINGS.get(name, Surroundings())
+    page = PageRun(PAGES[name], surroundings, tmp_path, monkeypatch)
+    try:
+        for block in read_blocks(PAGES[name].read_text(encoding="utf-8")):
+            try:
+                page.run(block)
+            except Exception as error:
+                raise AssertionError(f"{name}, line {block.line}: {error}") from error
+    finally:
+        page.close()
+
+
+def test_what_is_said_of_a_page_is_true_of_it() -> None:
+    assert SURROUNDINGS.keys() <= PAGES.keys()
+    for name, surroundings in SURROUNDINGS.items():
+        text = PAGES[name].read_text(encoding="utf-8")
+        for needed in (*surroundings.names, *surroundings.files, *surroundings.instead):
+            assert needed in text, f"{name} no longer has {needed}"
+
+
+def test_every_command_that_is_run_elsewhere_stands_in_the_readme() -> None:
+    blocks = read_blocks(PAGES["README.md"].read_text(encoding="utf-8"))
+    marked = {block.marks["ci"] for block in blocks if "ci" in block.marks}
+    loop = re.search(r"^for name in (.*); do$", CI.read_text(encoding="utf-8"), re.MULTILINE)
+    assert loop is not None
+    assert marked == set(loop[1].split())
