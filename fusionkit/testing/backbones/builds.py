@@ -44,7 +44,7 @@ def builds(subject: BackboneSubject) -> Iterator[Finding]:
 @check("make forward(x, reads) work on what example() gives", first=True, on_meta=True)
 def runs(subject: BackboneSubject) -> Iterator[Finding]:
     """A forward pass in eval mode gives ``fusionkit.Features``."""
-    features: object = subject.run(subject.copy(), subject.example())
+    features: object = subject.answer
     if not isinstance(features, Features):
         yield Finding(
             f"forward gave {type(features).__name__}", "return fusionkit.Features(vector=...)"

@@ -110,6 +110,26 @@ class BackboneSubject:
         fresh.load_state_dict(self.pristine.state_dict())
         return fresh.eval()
 
+    def copy_classifying(self) -> Backbone:
+        """Gives one's own backbone with the provider's classifier, in eval mode.
+
+        Raises:
+            NotApplicableError: it has none.
+        """
+        self.require("num_classes")
+        if self.classifying is None:
+            raise NotApplicableError("it has no classifier of its own")
+        if self._copies_are_sound:
+            return deepcopy(self.classifying)
+        fresh: Backbone = self.build(num_classes=self.classifying.num_classes)
+        fresh.load_state_dict(self.classifying.state_dict())
+        return fresh.eval()
+
+    @cached_property
+    def answer(self) -> Features:
+        """Vector and all maps of ``example()``, in eval mode; nothing of it is to be changed."""
+        return self.run(self.copy(), self.example())
+
     @cached_property
     def _copies_are_sound(self) -> bool:
         """Whether deep copies share nothing; a check of its own tells when they do."""
