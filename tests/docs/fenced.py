@@ -3,8 +3,9 @@
 What a writer of README.md, docs/*.md or plugins/*/README.md has to know. Every fenced block is
 run, in the order of the page, in an empty folder that the page has to itself:
 
-``python``  is executed. All of a page's python blocks share their names, as in a notebook;
-            ``fk`` and ``torch`` are there, and ``Branch`` has ``weights=None`` by default.
+``python``  is executed. All of a page's python blocks share their names, as in a notebook,
+            and have no others: the page imports what it uses. ``fusionkit.Branch`` has
+            ``weights=None`` by default.
 ``yaml``    is read as a recipe that stands in the file recipe.yaml.
 ``toml``    is parsed.
 ``sh``      is run command by command (``&&``, ``\\`` at a line's end and ``# comments`` are
@@ -40,7 +41,7 @@ __all__ = ["Block", "read_blocks"]
 
 MARKS = ("append", "ci", "file", "not run", "raises")
 COMMENT = re.compile(r"<!-- (?P<name>[a-z ]+): (?P<value>.+?) -->")
-FENCE = re.compile(r"(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>.*)")
+FENCE = re.compile(r"(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ def read_blocks(page: str) -> list[Block]:
     """Gives the fenced blocks of a page in their order.
 
     Raises:
-        ValueError: a fence without an end, a mark above no block, or above a block an unknown mark
-            or one that stands there twice.
+        ValueError: a fence without an end or in the middle of a line, a mark above no block, or
+            above a block an unknown mark or one that stands there twice.
     """
     blocks = []
     comments: list[tuple[str, str]] = []  # that stand directly above the present line
@@ -85,6 +86,8 @@ def read_blocks(page: str) -> list[Block]:
             kind = (fence["info"].split() or [""])[0]
             blocks.append(Block(kind, "".join(body), number, _marks(comments, number)))
         else:
+            if "```" in line or "~~~" in line:
+                raise ValueError(f"line {number}: a fence stands on a line of its own, got {line}")
             for name, _ in comments:
                 if name in MARKS:
                     raise ValueError(f"line {number}: there is no block directly below {name!r}")

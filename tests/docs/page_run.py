@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 from commands import Commands
 from fenced import Block
 from shell_lines import split_commands
@@ -65,7 +64,7 @@ class PageRun:
         self._module = ModuleType(
             "fusionkit_page"
         )  # a real one, so that its classes can be pickled
-        vars(self._module).update({"fk": fk, "torch": torch, **surroundings.names})
+        vars(self._module).update(surroundings.names)
         patch.setitem(sys.modules, self._module.__name__, self._module)
         self._answers: tuple[str, ...] = ()
 

@@ -29,12 +29,24 @@ def test_other_comments_are_none_of_our_business() -> None:
     ("page", "message"),
     [
         ("```sh\nls\n", "line 1: this block has no end"),
+        ("> ```sh\n> ls\n> ```\n", "line 1: a fence stands on a line of its own, got > ```sh"),
+        ("- ~~~\n  ls\n", "line 1: a fence stands on a line of its own"),
+        ("a ```word``` b\n", "line 1: a fence stands on a line of its own"),
         ("<!-- flie: a.py -->\n```sh\n```\n", "line 2: 'flie' is no mark; marks are append, ci"),
         ("<!-- ci: a -->\n<!-- ci: b -->\n```sh\n```\n", "line 3: the mark 'ci' stands here twice"),
         ("<!-- ci: a -->\n\n```sh\n```\n", "line 2: there is no block directly below 'ci'"),
         ("<!-- not run: a cause -->", "line 2: there is no block directly below 'not run'"),
     ],
-    ids=["no end", "unknown mark", "twice", "a line between", "page's end"],
+    ids=[
+        "no end",
+        "quoted",
+        "in a list",
+        "inline",
+        "unknown mark",
+        "twice",
+        "a line between",
+        "page's end",
+    ],
 )
 def test_what_is_wrong_is_refused(page: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

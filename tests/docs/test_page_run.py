@@ -77,7 +77,7 @@ def test_what_is_true_passes(run_page: RunPage) -> None:
         fenced("python", "x = 1\nfrom pathlib import Path")
         + fenced("python", "print('a  \\nb', x, 0.123)")
         + fenced("text", "a\nb 1 0...")
-        + fenced("python", "fk.Freeze.last('x')", "raises: ValueError")
+        + fenced("python", "import fusionkit as fk\nfk.Freeze.last('x')", "raises: ValueError")
         + fenced("text", "...'x'...")
         + fenced("yaml", "branches: {a: timm/resnet18}\nhead: concat")
         + fenced("sh", "# a comment\nmkdir -p a/b && cd a \\\n && python -c 'print(5)' # five")
@@ -92,7 +92,8 @@ def test_what_is_true_passes(run_page: RunPage) -> None:
 
 
 def test_branches_come_without_weights_and_texts_may_be_exchanged(run_page: RunPage) -> None:
-    code = "branch = fk.Branch('timm/resnet18')\nassert branch.weights is None\nsum(range(10**12))"
+    code = "from fusionkit import Branch\nassert Branch('timm/resnet18').weights is None"
+    code += "\nsum(range(10**12))"
     run_page(fenced("python", code), instead={"10**12": "10"})
 
 
@@ -117,7 +118,7 @@ def fusionkit_backbones():
     return {"one": build}
 """
 HOME = "src/fusionkit_page_plugin"
-LISTED = "print(fk.Catalog.installed().backbones('pageplugin'))"
+LISTED = "import fusionkit as fk\nprint(fk.Catalog.installed().backbones('pageplugin'))"
 
 
 def test_a_page_builds_a_plugin_from_an_empty_folder(run_page: RunPage) -> None:
