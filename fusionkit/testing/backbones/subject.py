@@ -15,7 +15,7 @@ from fusionkit.assembly.compose import compose
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.backbone.contract import Backbone
 from fusionkit.catalog import Catalog
-from fusionkit.errors import DataError
+from fusionkit.errors import DataError, FusionKitError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead, HeadInput
 from fusionkit.hookspecs import hookimpl
@@ -46,6 +46,7 @@ class BackboneSubject:
         in_channels: what it is asked for, as long as a check asks for nothing else.
         reference: see ``Reference``; ``None`` if there is nothing to compare with.
         on_meta: whether everything is built without data.
+        asked: what the factory is called with, as long as a check asks for nothing else.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class BackboneSubject:
         self.in_channels = in_channels
         self.reference = reference
         self.on_meta = on_meta
+        self.asked = {"in_channels": in_channels, "weights": None, "num_classes": None}
 
     def require(self, keyword: str) -> None:
         """Leaves a check that needs a keyword which the factory does not take."""
@@ -72,14 +74,26 @@ class BackboneSubject:
 
         Lazy layers are shaped and missing stages measured, as ``fusionkit.compose`` does.
         """
-        given = {"in_channels": self.in_channels, "weights": None, "num_classes": None}
         with torch.device("meta") if self.on_meta else nullcontext():
-            built = call_with(self.make, self.accepts, {**given, **changes})
+            built = call_with(self.make, self.accepts, {**self.asked, **changes})
         if isinstance(built, Backbone):
             shape_lazy_layers(built)
             if getattr(built, "stages", ()) == ():
                 built.stages = measure_stages(built)
         return built
+
+    def build_without_data(self, **changes: Any) -> Any:
+        """Gives what ``build`` does, on the meta device if it can be built there.
+
+        Only its shapes are to be looked at.
+        """
+        try:
+            with torch.device("meta"):
+                return self.build(**changes)
+        except FusionKitError:
+            raise
+        except Exception:  # the real one says whether it was the device's fault
+            return self.build(**changes)
 
     @cached_property
     def pristine(self) -> Backbone:
