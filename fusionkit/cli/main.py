@@ -13,6 +13,7 @@ from fusionkit.cli.demo import demo
 from fusionkit.cli.failure import report
 from fusionkit.cli.info import show_info
 from fusionkit.cli.list import list_names
+from fusionkit.cli.new_plugin import new_plugin
 from fusionkit.cli.plugins import show_plugins
 from fusionkit.cli.terminal import show_warnings_briefly
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("list")(list_names)
 app.command("info")(show_info)
 app.command("plugins")(show_plugins)
+app.command("new-plugin")(new_plugin)
 app.command("demo")(demo)
 
 

@@ -1,1 +1,1 @@
-"""An example plugin for fusionkit."""
+"""A plugin for fusionkit."""

@@ -7,18 +7,20 @@ from typing import Any
 
 import fusionkit as fk
 
+fusionkit_api = 1  # the version of the questions
+
 
 @fk.hookimpl
 def fusionkit_backbones() -> Mapping[str, Any]:
-    """Gives the backbones by name; in a recipe the first is ``example/tiny``."""
-    from fusionkit_example.tiny import build_tiny
+    """Gives the backbones by name, here ``example/reversible``."""
+    from fusionkit_example.backbone import build_reversible
 
-    return {"tiny": build_tiny}
+    return {"reversible": build_reversible}
 
 
 @fk.hookimpl
 def fusionkit_heads() -> Mapping[str, Any]:
-    """Gives the heads by name; in a recipe the first is ``example/average_vectors``."""
-    from fusionkit_example.average import AverageVectors
+    """Gives the heads by name, here ``example/gated``."""
+    from fusionkit_example.head import Gated
 
-    return {"average_vectors": AverageVectors}
+    return {"gated": Gated}
