@@ -28,6 +28,9 @@ SURROUNDINGS = {
             "head: concat\nnum_classes: 2\n"
         },
     ),
+    "plugins/fusionkit-example/README.md": Surroundings(
+        instead={"pip install fusionkit-example": "pip install -e plugins/fusionkit-example"},
+    ),
 }
 
 
