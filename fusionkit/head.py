@@ -56,9 +56,14 @@ class FusionHead(nn.Module, ABC):
             kept if it has as many classes as the model.
         reads: what the head reads, of all branches alike ("vector", "maps", "logits" or a
             ``Reads``), or for each branch by name.
+        symmetric: whether the head means to treat equal branches alike, so that exchanging what
+            they hold may change nothing, as in a sum. Otherwise that is a sign of weights shared
+            by mistake, which ``fusionkit.testing.check_head`` tells.
     """
 
     takes_logits: ClassVar[bool] = False
+
+    symmetric: bool = False
 
     reads: str | Reads | Mapping[str, str | Reads]
 

@@ -57,6 +57,7 @@ class Averaging(FusionHead):
         self.temperatures = BranchTemperatures(self.scores.names, temperature)
         self.weights = BranchWeights(self.scores.names, weights)
         self.reads = self.scores.reads
+        self.symmetric = not self.scores.classifiers
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives "b k" for ``cross_entropy``, in float32 or wider."""

@@ -64,6 +64,7 @@ class TwoStreamMaps(FusionHead):
         each_width = {"sum": one_width, "max": one_width, "concat": given, "conv": None}[kind]
         self.maps = BranchMaps(inputs, level=level, norm=norm, width=each_width)
         self.reads = self.maps.reads
+        self.symmetric = kind in ("sum", "max")
         self.fusion: nn.Module
         if kind == "conv":
             fused = given if given is not None else max(self.maps.widths)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from fusionkit.testing.check import Check as Check
     from fusionkit.testing.check import Finding as Finding
     from fusionkit.testing.check import Outcome as Outcome
+    from fusionkit.testing.heads.conformance import check_head as check_head
+    from fusionkit.testing.heads.conformance import head_checks as head_checks
     from fusionkit.testing.report import ConformanceError as ConformanceError
     from fusionkit.testing.report import Report as Report
 
@@ -20,6 +22,8 @@ _HOMES = {
     "Outcome": "fusionkit.testing.check",
     "backbone_checks": "fusionkit.testing.backbones.conformance",
     "check_backbone": "fusionkit.testing.backbones.conformance",
+    "check_head": "fusionkit.testing.heads.conformance",
+    "head_checks": "fusionkit.testing.heads.conformance",
     "ConformanceError": "fusionkit.testing.report",
     "Report": "fusionkit.testing.report",
 }

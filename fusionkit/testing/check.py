@@ -11,7 +11,15 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import torch
 
-__all__ = ["Check", "Finding", "NotApplicableError", "Outcome", "Status", "check"]
+__all__ = [
+    "Check",
+    "Finding",
+    "NotApplicableError",
+    "Outcome",
+    "Status",
+    "check",
+    "describe_error",
+]
 
 Subject = TypeVar("Subject")
 Status: TypeAlias = Literal["passed", "failed", "skipped", "expected", "not run"]
@@ -93,7 +101,7 @@ class Check(Generic[Subject]):
             except NotApplicableError as error:
                 status, cause = "skipped", str(error)
             except Exception as error:  # a stranger's code raises what it likes; all of it is told
-                findings.append(Finding(_describe(error), self.todo))
+                findings.append(Finding(describe_error(error), self.todo))
         if findings:
             status = "failed"
         return Outcome(self.name, status, tuple(findings), cause, time.perf_counter() - began)
@@ -118,7 +126,7 @@ def check(
     return decorate
 
 
-def _describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Gives an error with the last places of code that it went through."""
     frames = traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]
     places = " < ".join(

@@ -1,0 +1,34 @@
+"""Everything that is asked of a head, in the order in which it is asked."""
+
+from __future__ import annotations
+
+from fusionkit.testing.check import Check
+from fusionkit.testing.heads import (
+    building,
+    compiling,
+    copying,
+    learning,
+    modelling,
+    modes,
+    options,
+    precision,
+    reading,
+)
+from fusionkit.testing.heads.subject import HeadSubject
+
+__all__ = ["HEAD_CHECKS"]
+
+HEAD_CHECKS: tuple[Check[HeadSubject], ...] = (
+    building.builds,
+    building.answers,
+    reading.reads_only_what_it_declares,
+    *building.CHECKS,
+    *reading.CHECKS,
+    *modes.CHECKS,
+    *learning.CHECKS,
+    *precision.CHECKS,
+    *copying.CHECKS,
+    *options.CHECKS,
+    *modelling.CHECKS,
+    *compiling.CHECKS,
+)

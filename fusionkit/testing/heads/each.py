@@ -1,0 +1,74 @@
+"""Questions that are asked in each situation that a head takes, and how answers are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from fusionkit.testing.check import Check, Finding, NotApplicableError, describe_error
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+
+__all__ = ["ROUNDING", "check_each", "distance"]
+
+ROUNDING = 1e-4
+"""Two ways of adding up the same float32 numbers differ by less, relative to the largest."""
+
+
+def check_each(
+    todo: str,
+    *,
+    first: bool = False,
+    where: Callable[[HeadCase], bool] | None = None,
+    otherwise: str = "",
+) -> Callable[[Callable[[HeadCase], Iterator[Finding]]], Check[HeadSubject]]:
+    """Makes a check of a question about one case; what is found twice is told once.
+
+    Args:
+        todo: what to do when the question raises something of its own.
+        first: see ``Check``.
+        where: tells the cases that give occasion for it; by default all do.
+        otherwise: the cause to skip it where none does.
+    """
+
+    def decorate(ask: Callable[[HeadCase], Iterator[Finding]]) -> Check[HeadSubject]:
+        def ask_all(subject: HeadSubject) -> Iterator[Finding]:
+            found: dict[Finding, list[str]] = {}
+            causes: list[str] = []
+            cases = [case for case in subject.cases if where is None or where(case)]
+            if not cases:
+                raise NotApplicableError(otherwise)
+            for case in cases:
+                torch.manual_seed(0)
+                try:
+                    for finding in ask(case):
+                        found.setdefault(finding, []).append(case.title)
+                except NotApplicableError as error:
+                    causes.append(str(error))
+                except Exception as error:  # told like any other finding, for each case
+                    found.setdefault(Finding(describe_error(error), todo), []).append(case.title)
+            for finding, titles in found.items():
+                yield Finding(f"{finding.what} (with {_listed(titles)})", finding.todo)
+            if not found and len(causes) == len(cases):
+                raise NotApplicableError(causes[0])
+
+        promise = (ask.__doc__ or "").strip().splitlines()[0]
+        return Check(ask.__name__, promise, ask_all, todo, first)
+
+    return decorate
+
+
+def _listed(titles: list[str]) -> str:
+    shown = titles if len(titles) <= 4 else [*titles[:3], f"{len(titles) - 3} more"]
+    return "; ".join(shown)
+
+
+def distance(actual: Tensor, expected: Tensor) -> float:
+    """Gives the largest difference, relative to the largest value; infinite for other shapes."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    one, other = actual.detach().double(), expected.detach().double()
+    gap = (one - other).abs().max()
+    scale = other.abs().max().clamp_min(1e-6)
+    return float(torch.nan_to_num(gap / scale, nan=float("inf")))

@@ -1,0 +1,233 @@
+"""Whether all that a head should learn is known to an optimizer, and learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from fusionkit.features import Features
+from fusionkit.head import FusionHead
+from fusionkit.testing.check import Check, Finding, NotApplicableError, check
+from fusionkit.testing.heads.each import check_each
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+
+__all__ = ["CHECKS"]
+
+DEPTH = 5
+DRAWS = 3
+FEW = 3
+"""A buffer of so few different values (signs, ones) is a code and no weight."""
+
+
+@check_each("register every tensor and module")
+def everything_is_registered(case: HeadCase) -> Iterator[Finding]:
+    """Every tensor is a parameter or a buffer, and every module is a submodule."""
+    head = case.build()
+    known = {id(value) for value in (*head.parameters(), *head.buffers(), *head.modules())}
+    for owner, module in head.named_modules():
+        hidden = {"_parameters", "_buffers", "_modules"}
+        mine = {key: value for key, value in vars(module).items() if key not in hidden}
+        for path, found in _search(mine, known, owner, DEPTH):
+            if isinstance(found, nn.Module):
+                yield Finding(
+                    f"{path} is a {type(found).__name__} that is not registered",
+                    "keep modules in attributes, nn.ModuleList or nn.ModuleDict, so that they are "
+                    "trained, moved and saved",
+                )
+            else:
+                kind = "a tensor that learns and" if found.requires_grad else "a tensor that"
+                yield Finding(
+                    f"{path} is {kind} is not registered",
+                    "make it an nn.Parameter (in an nn.ParameterList or nn.ParameterDict), or "
+                    "self.register_buffer(name, tensor) if it never learns",
+                )
+    for name, buffer in head.named_buffers():
+        if buffer.requires_grad:
+            yield Finding(
+                f"the buffer {name} requires gradients, and no optimizer will see it",
+                "make it an nn.Parameter",
+            )
+
+
+def _search(
+    value: Any, known: set[int], path: str, depth: int
+) -> Iterator[tuple[str, Tensor | nn.Module]]:
+    """Gives tensors and modules that are not registered, with where they are."""
+    if isinstance(value, (Tensor, nn.Module)):
+        if id(value) not in known:
+            known.add(id(value))  # told once
+            yield path, value
+        return
+    if depth == 0 or isinstance(value, (type, ModuleType, str, bytes, int, float)):
+        return
+    for key, inner in _inside(value):
+        yield from _search(inner, known, f"{path}.{key}".lstrip("."), depth - 1)
+
+
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((str(key), inner) for key, inner in value.items())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((str(index), inner) for index, inner in enumerate(value))
+    elif isinstance(value, partial):
+        yield from enumerate_as_text((value.func, *value.args, *value.keywords.values()))
+    elif isinstance(value, MethodType):
+        yield "__self__", value.__self__
+    elif isinstance(value, FunctionType):
+        for cell in value.__closure__ or ():
+            try:
+                yield value.__name__, cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+    elif type(value).__module__ not in ("builtins", "torch") and hasattr(value, "__dict__"):
+        yield from vars(value).items()
+
+
+def enumerate_as_text(values: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """Gives values with their places as text."""
+    return ((str(index), value) for index, value in enumerate(values))
+
+
+@check_each("make what is drawn at random an nn.Parameter")
+def random_numbers_learn(case: HeadCase) -> Iterator[Finding]:
+    """What is drawn at random when it is built learns, unless it is a code of few values."""
+    torch.manual_seed(1)
+    one = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
+    torch.manual_seed(2)
+    other = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
+    mine, theirs = dict(one.named_buffers()), dict(other.named_buffers())
+    for name, value in mine.items():
+        twin = theirs.get(name)
+        if twin is None or not value.is_floating_point() or value.shape != twin.shape:
+            continue
+        if not torch.equal(value, twin) and value.unique().numel() > FEW:
+            yield Finding(
+                f"the buffer {name} holds random numbers, which never learn",
+                "make it an nn.Parameter; a projection that stays random on purpose is told to "
+                "the kit with expected_failures",
+            )
+
+
+@check("make every parameter take part in the answer")
+def every_parameter_learns(subject: HeadSubject) -> Iterator[Finding]:
+    """Every parameter gets a gradient, one that is not zero in some set of branches at least."""
+    alive: set[str] = set()
+    dead: dict[str, str] = {}
+    counted = 0
+    for case in subject.cases:
+        torch.manual_seed(0)
+        head = case.build().train()
+        learning = {name: value for name, value in head.named_parameters() if value.requires_grad}
+        if not learning:
+            continue
+        counted += 1
+        missing = _learn(case, head, learning, alive, dead)
+        if missing:
+            yield Finding(
+                f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''} got no gradient "
+                f"(with {case.title})",
+                "use every parameter in forward, without detach(), .data or no_grad(), or do not "
+                "make it: data-parallel training fails on what is never used",
+            )
+            return
+    for name, title in dead.items():
+        if name not in alive:
+            yield Finding(
+                f"the gradient of {name} is always zero (with {title})",
+                "let it take part in the answer; behind a softmax over one branch it cannot",
+            )
+    if not counted:
+        raise NotApplicableError("it has nothing to train")
+
+
+def _learn(
+    case: HeadCase,
+    head: nn.Module,
+    learning: Mapping[str, nn.Parameter],
+    alive: set[str],
+    dead: dict[str, str],
+) -> list[str]:
+    """Sorts parameters by whether gradients move them, and gives those that have none at all."""
+    moved: set[str] = set()
+    reached: set[str] = set()
+    for seed in range(DRAWS):
+        answer = head(case.features(batch=8, seed=seed))
+        if not answer.requires_grad:
+            return sorted(learning)
+        backward(answer, seed)
+        for name, value in learning.items():
+            if value.grad is not None:
+                reached.add(name)
+                if bool((value.grad != 0).any()):
+                    moved.add(name)
+        head.zero_grad(set_to_none=True)
+    alive |= moved
+    for name in reached - moved:
+        dead.setdefault(name, case.title)
+    return sorted(learning.keys() - reached)
+
+
+def backward(answer: Tensor, seed: int = 0) -> None:
+    """Runs backward from a loss that depends on every score of every row."""
+    generator = torch.Generator().manual_seed(seed)
+    answer = answer.float()
+    targets = torch.randint(answer.shape[1], answer.shape[:1], generator=generator)
+    weights = torch.randn(answer.shape, generator=generator)
+    torch.autograd.backward(F.cross_entropy(answer, targets) + (answer * weights).mean())
+
+
+@check_each("make gradients finite")
+def gradients_are_finite(case: HeadCase) -> Iterator[Finding]:
+    """No gradient of a parameter or of the features is NaN or infinite."""
+    head = case.build().train()
+    features = case.features(requires_grad=True)
+    answer = head(clone_features(features))  # a leaf cannot be changed in place, a copy can
+    if not answer.requires_grad:
+        raise NotApplicableError("the answer has no gradient")
+    backward(answer)
+    yield from unhealthy_gradients(head, features)
+
+
+def clone_features(features: Mapping[str, Features]) -> dict[str, Features]:
+    """Gives copies through which gradients flow."""
+    return {
+        name: Features(
+            None if each.vector is None else each.vector.clone(),
+            tuple(map_.clone() for map_ in each.maps),
+            None if each.logits is None else each.logits.clone(),
+        )
+        for name, each in features.items()
+    }
+
+
+def unhealthy_gradients(head: FusionHead, features: Mapping[str, Features]) -> Iterator[Finding]:
+    """Gives a finding for the gradients that are not finite."""
+    bad = [
+        name
+        for name, value in head.named_parameters()
+        if value.grad is not None and not bool(value.grad.isfinite().all())
+    ]
+    for name, each in features.items():
+        leaves = [value for value in (each.vector, *each.maps, each.logits) if value is not None]
+        if any(leaf.grad is not None and not bool(leaf.grad.isfinite().all()) for leaf in leaves):
+            bad.append(f"the features of {name!r}")
+    if bad:
+        yield Finding(
+            f"the gradient of {', '.join(bad[:5])} is NaN or infinite",
+            "add an eps inside of sqrt, log and quotients; use F.normalize, log_softmax and "
+            "logsumexp",
+        )
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (
+    everything_is_registered,
+    random_numbers_learn,
+    every_parameter_learns,
+    gradients_are_finite,
+)

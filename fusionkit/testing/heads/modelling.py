@@ -1,0 +1,112 @@
+"""Whether a head works where it will be: in a model, trained, saved and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from fusionkit.assembly.compose import compose
+from fusionkit.catalog import Catalog
+from fusionkit.checkpoint.load import load
+from fusionkit.checkpoint.save import save
+from fusionkit.model.fused import FusedModel
+from fusionkit.plugins.guard import undo_side_effects
+from fusionkit.recipe.values import Branch, Head
+from fusionkit.testing.check import Check, Finding, check
+from fusionkit.testing.heads.companions import SIDE, companion_catalog
+from fusionkit.testing.heads.each import check_each
+from fusionkit.testing.heads.learning import backward
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+from fusionkit.testing.perturb import perturb
+from fusionkit.testing.surroundings import put_back
+
+__all__ = ["CHECKS"]
+
+
+@check("make fusionkit.compose take the head")
+def works_in_a_model(subject: HeadSubject) -> Iterator[Finding]:
+    """Composed, trained for a step, saved and loaded, a model answers to the bit what it should."""
+    case = subject.main
+    catalog = companion_catalog(case.inputs, _with_flag(subject))
+    model = _compose(case, catalog, case.inputs)
+    x = torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    reordered = _compose(case, catalog, dict(reversed(list(case.inputs.items()))))
+    if not torch.equal(_answer(model, x), _answer(reordered, x)):
+        yield Finding(
+            "a recipe whose branches are written in another order answers otherwise",
+            "go through sorted(inputs), and keep nothing between heads",
+        )
+    before = {name: value.clone() for name, value in model.head.named_parameters()}
+    optimizer = torch.optim.AdamW(model.param_groups(lr=0.01, weight_decay=0.05))
+    answer = model.train()(x)
+    if answer.requires_grad:
+        backward(answer)
+        optimizer.step()
+        still = [n for n, p in model.head.named_parameters() if torch.equal(p, before[n])]
+        if still and len(still) == len(before):
+            yield Finding(
+                f"a training step moves none of {', '.join(still[:5])}",
+                "make every parameter take part in the answer",
+            )
+    expected = _answer(model, x)
+    with TemporaryDirectory() as folder:
+        save(model, Path(folder) / "model")
+        loaded = load(Path(folder) / "model", catalog=catalog)
+    if not torch.equal(_answer(loaded, x), expected):
+        yield Finding(
+            "fusionkit.load(fusionkit.save(...)) gives a model that answers otherwise",
+            "keep what is drawn or learned in parameters or persistent buffers",
+        )
+
+
+def _with_flag(subject: HeadSubject) -> Callable[..., Any]:
+    """Gives the factory with the ``takes_logits`` that ``functools.partial`` hides."""
+    make: Any = partial(subject.make)
+    make.takes_logits = bool(getattr(subject.factory, "takes_logits", False))
+    return make  # type: ignore[no-any-return]
+
+
+def _compose(case: HeadCase, catalog: Catalog, inputs: Mapping[str, Any]) -> FusedModel:
+    branches = {
+        name: Branch(
+            f"subject/{name}", weights=None, input="x", classifier=each.num_classes is not None
+        )
+        for name, each in inputs.items()
+    }
+    torch.manual_seed(0)
+    model = compose(branches, Head("subject/it"), case.situation.num_classes, catalog=catalog)
+    perturb(model)
+    return model
+
+
+def _answer(model: FusedModel, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        answer: torch.Tensor = model.eval()(x)
+    return answer
+
+
+@check_each("change nothing that others share")
+def leaves_its_surroundings_alone(case: HeadCase) -> Iterator[Finding]:
+    """Building and running it sets no seed and changes no setting that others share."""
+    states = []
+    with undo_side_effects() as broad, put_back() as notes:
+        for seed in (1, 2):
+            answer = case.build(seed)(case.features())
+            states.append(torch.get_rng_state())
+            if answer.requires_grad:
+                backward(answer)
+    notes += [note.removeprefix("changed ") for note in broad if "torch's" not in note]
+    for note in dict.fromkeys(notes):
+        yield Finding(f"it changed {note}", "leave to the user what everybody shares")
+    if torch.equal(*states) and any(True for _ in case.build().parameters()):
+        yield Finding(
+            "it sets torch's seed", "draw from a torch.Generator of your own where you must"
+        )
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (works_in_a_model, leaves_its_surroundings_alone)

@@ -1,0 +1,165 @@
+"""What a head does in eval mode, in train mode, and to a batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit.errors import DataError
+from fusionkit.features import Features
+from fusionkit.testing.check import Check, Finding
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+
+__all__ = ["CHECKS"]
+
+
+@check_each("make the same answer come out of the same features in eval mode")
+def eval_is_deterministic(case: HeadCase) -> Iterator[Finding]:
+    """In eval mode the same features give the same bits, and no random number is drawn."""
+    head = case.build()
+    before = (torch.get_rng_state(), random.getstate())
+    one = case.run(head, case.features())
+    drawn = not torch.equal(before[0], torch.get_rng_state()) or before[1] != random.getstate()
+    other = case.run(head, case.features())
+    if not torch.equal(one, other):
+        yield Finding(
+            f"two calls differ by {distance(other, one):.2g} of the answer's size",
+            "make no layer and draw no number in forward; use nn.Dropout, which eval() turns "
+            "off, or F.dropout(x, p, self.training)",
+        )
+    elif drawn:
+        yield Finding(
+            "forward draws random numbers in eval mode",
+            "draw only if self.training, and make layers in __init__",
+        )
+
+
+@check_each("make all weights in __init__")
+def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
+    """A forward pass adds and exchanges no weights, and in eval mode moves no value."""
+    for mode in (False, True):
+        head = case.build().train(mode)
+        parts = {name: id(value) for name, value in head.named_parameters()}
+        state = {name: value.clone() for name, value in head.state_dict().items()}
+        modules = {name: id(value) for name, value in head.named_modules()}
+        case.run(head, case.features())
+        now = {name: id(value) for name, value in head.named_parameters()}
+        now_modules = {name: id(value) for name, value in head.named_modules()}
+        if now != parts or now_modules != modules or head.state_dict().keys() != state.keys():
+            new = sorted(
+                {name for name, value in now.items() if parts.get(name) != value}
+                | {name for name, value in now_modules.items() if modules.get(name) != value}
+            )
+            yield Finding(
+                f"forward made or exchanged {', '.join(new[:5]) or 'weights'}",
+                "make it in __init__, from inputs[name].embed_dim and .levels: an optimizer "
+                "made before never sees it, and a saved model has no place for it",
+            )
+            return
+        moved = [name for name, value in head.state_dict().items() if not _same(value, state[name])]
+        if moved and not mode:
+            yield Finding(
+                f"forward changed {', '.join(moved[:5])} in eval mode",
+                "change buffers only if self.training",
+            )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
+
+
+@check_each("make each row of the answer depend on its own row of the features")
+def rows_are_independent(case: HeadCase) -> Iterator[Finding]:
+    """In eval mode a sample's answer does not depend on what else is in the batch."""
+    head = case.build()
+    features, others = case.features(), case.features(seed=1, scale=3.0)
+    expected = case.run(head, features)[:1]
+    mixed = {name: _mix(mine, others[name]) for name, mine in features.items()}
+    gap = distance(case.run(head, mixed)[:1], expected)
+    if gap > ROUNDING:
+        yield Finding(
+            f"the first sample's answer changes by {gap:.2g} of its size with its batch mates",
+            "normalise with nn.BatchNorm1d, which uses its own statistics in eval mode, or within "
+            "a sample (dim=-1), never over dim=0",
+        )
+
+
+def _mix(mine: Features, theirs: Features) -> Features:
+    """Gives the first row of one, and the others of the other."""
+
+    def mix(one: Tensor, other: Tensor) -> Tensor:
+        return torch.cat([one[:1], other[1:]])
+
+    vector = logits = None
+    if mine.vector is not None and theirs.vector is not None:
+        vector = mix(mine.vector, theirs.vector)
+    if mine.logits is not None and theirs.logits is not None:
+        logits = mix(mine.logits, theirs.logits)
+    return Features(vector, tuple(map(mix, mine.maps, theirs.maps)), logits)
+
+
+@check_each("take a batch of one, or refuse it with fusionkit.DataError")
+def batch_of_one(case: HeadCase) -> Iterator[Finding]:
+    """A single sample works in eval mode, and works or is a ``DataError`` in train mode."""
+    classes = case.situation.num_classes
+    head = case.build()
+    one: object = case.run(head, case.features(batch=1))
+    fault = misfit(one, 1, classes)
+    if fault is not None:
+        yield Finding(f"{fault.what}, for one sample in eval mode", fault.todo)
+    elif isinstance(one, Tensor):
+        gap = distance(one, case.run(head, case.features())[:1])
+        if gap > ROUNDING:
+            yield Finding(
+                f"one sample alone has another answer than in a batch, by {gap:.2g} of its size",
+                "squeeze no dimension without naming it, and normalise within a sample",
+            )
+    try:
+        trained: object = case.run(case.build().train(), case.features(batch=1))
+    except DataError:
+        return
+    except Exception as error:  # batch norm raises ValueError, others what they like
+        yield Finding(
+            f"one sample in train mode fails: {type(error).__name__}: {error!s:.200}",
+            "normalise within a sample (F.layer_norm), or raise fusionkit.DataError that says "
+            "to train with larger batches",
+        )
+        return
+    fault = misfit(trained, 1, classes)
+    if fault is not None:
+        yield Finding(f"{fault.what}, for one sample in train mode", fault.todo)
+
+
+@check_each("make forward work in train mode")
+def train_mode_works(case: HeadCase) -> Iterator[Finding]:
+    """In train mode the answer is finite and "b k", and ``eval()`` leads back."""
+    head = case.build()
+    expected = case.run(head, case.features())
+    if _learns_statistics(head):
+        expected = torch.empty(0)
+    fault = misfit(case.run(head.train(), case.features()), 4, case.situation.num_classes)
+    if fault is not None:
+        yield Finding(f"{fault.what}, in train mode", fault.todo)
+    back = case.run(head.eval(), case.features())
+    if expected.numel() and not torch.equal(back, expected):
+        yield Finding(
+            "after train() and eval() the answer is another",
+            "keep nothing of a training pass but moving statistics in buffers",
+        )
+
+
+def _learns_statistics(head: nn.Module) -> bool:
+    return any(True for _ in head.buffers())
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (
+    eval_is_deterministic,
+    forward_makes_no_weights,
+    rows_are_independent,
+    batch_of_one,
+    train_mode_works,
+)

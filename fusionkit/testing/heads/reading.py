@@ -1,0 +1,247 @@
+"""What a head reads of its branches, and whether that comes to count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import DataError
+from fusionkit.features import Features, Reads
+from fusionkit.head import FusionHead
+from fusionkit.testing.check import Check, Finding, NotApplicableError
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+
+__all__ = ["CHECKS", "reads_only_what_it_declares"]
+
+Value = TypeVar("Value")
+
+Exchange: TypeAlias = Callable[[dict[str, Features], dict[str, Features]], dict[str, Features]]
+"""Puts a part of the second features into the place of the first's."""
+
+NOTICEABLE = 1e-6
+DRAWS = 4
+SIZES = ((96, 64), (32, 128), (70, 90), (16, 16))
+
+
+@check_each("declare in self.reads all that forward uses", first=True)
+def reads_only_what_it_declares(case: HeadCase) -> Iterator[Finding]:
+    """It works with exactly what ``reads`` asks for, and looks at nothing else."""
+    full = case.answer(extra="filled")
+    todo = (
+        "ask for all that forward uses: self.reads = 'vector', 'maps', 'logits', a "
+        "fusionkit.Reads, or one of these by branch"
+    )
+    try:
+        exact = case.answer()
+    except Exception as error:  # whatever its forward raises when a field is missing
+        what = f"without what `reads` does not ask for, forward fails: {type(error).__name__}"
+        yield Finding(f"{what}: {error!s:.200}", todo)
+        return
+    if not torch.equal(exact, full):
+        yield Finding("what `reads` does not ask for changes the answer", todo)
+    elif not torch.equal(case.answer(extra="nan"), full):
+        yield Finding("NaN in a field that `reads` does not ask for comes out of the answer", todo)
+
+
+@check_each("read every branch")
+def each_branch_counts(case: HeadCase) -> Iterator[Finding]:
+    """Other content in any branch, and in anything that is read of it, changes the answer."""
+    head = case.build()
+    for name, reads in case.reads.items():
+        if reads == Reads():
+            yield Finding(f"it reads nothing of branch {name!r}", "read it, or refuse it")
+            continue
+        if not _counts(case, head, _exchange_branch(name)):
+            yield Finding(
+                f"the answer does not depend on branch {name!r}",
+                "use every branch in forward; refuse more branches than the head can use with "
+                "fusionkit.AssemblyError. Where an option says so (a weight of 0), expect it",
+            )
+            continue
+        for what, exchange in _parts(name, reads):
+            if not _counts(case, head, exchange):
+                yield Finding(
+                    f"`reads` asks for {what} of branch {name!r}, and the answer does not depend "
+                    "on it",
+                    "leave it out of `reads`, so that it is not computed, or use it",
+                )
+
+
+def _exchange_branch(name: str) -> Exchange:
+    return lambda old, new: {**old, name: new[name]}
+
+
+def _parts(name: str, reads: Reads) -> list[tuple[str, Exchange]]:
+    """Gives what is read of one branch, if that is more than one thing."""
+    parts: list[tuple[str, Exchange]] = []
+    if reads.vector:
+        parts.append(
+            ("the vector", lambda o, n: {**o, name: o[name]._replace(vector=n[name].vector)})
+        )
+    if reads.logits:
+        parts.append(
+            ("the logits", lambda o, n: {**o, name: o[name]._replace(logits=n[name].logits)})
+        )
+    for place, level in enumerate(reads.levels):
+        parts.append((f"level {level}", _exchange_map(name, place)))
+    return parts if len(parts) > 1 else []
+
+
+def _exchange_map(name: str, place: int) -> Exchange:
+    def exchange(old: dict[str, Features], new: dict[str, Features]) -> dict[str, Features]:
+        maps = list(old[name].maps)
+        maps[place] = new[name].maps[place]
+        return {**old, name: old[name]._replace(maps=tuple(maps))}
+
+    return exchange
+
+
+def _counts(case: HeadCase, head: FusionHead, exchange: Exchange) -> bool:
+    """Tells whether the answer changes in one of several draws, for heads that choose or vote."""
+    with torch.no_grad():
+        for seed in range(DRAWS):
+            old = case.features(batch=8, seed=seed)
+            new = case.features(batch=8, seed=seed + DRAWS, scale=2.0)
+            if distance(head(exchange(old, new)), head(old)) > NOTICEABLE:
+                return True
+    return False
+
+
+@check_each(
+    "look up branches by name",
+    where=lambda case: len(case.inputs) > 1,
+    otherwise="it refuses more than one branch",
+)
+def order_of_branches_is_free(case: HeadCase) -> Iterator[Finding]:
+    """The order in which features, or inputs at the start, are handed in changes nothing."""
+    head = case.build()
+    expected = case.run(head, case.features())
+    try:
+        actual = case.run(head, _backwards(case.features()))
+    except Exception as error:  # wiring by order mostly meets a wrong width
+        what = f"it fails: {type(error).__name__}: {error!s:.200}"
+    else:
+        gap = distance(actual, expected)
+        what = f"the answer changes by {gap:.2g} of its size" if gap > ROUNDING else ""
+    if what:
+        yield Finding(
+            f"with the features handed in backwards, {what}",
+            "write features[name] for each name of sorted(inputs), not features.values()",
+        )
+    torch.manual_seed(0)
+    other = case.make(_backwards(case.inputs), num_classes=case.situation.num_classes).eval()
+    todo = "go through sorted(inputs) in __init__, and name parameters by branch"
+    missing = _misfits(head.state_dict(), other.state_dict())
+    if missing:
+        names = ", ".join(missing[:5])
+        yield Finding(f"built for the same branches backwards, these differ: {names}", todo)
+        return
+    other.load_state_dict(head.state_dict())
+    gap = distance(case.run(other, case.features()), expected)
+    if gap > ROUNDING:
+        what = f"the same weights change the answer by {gap:.2g} of its size"
+        yield Finding(f"built for the same branches backwards, {what}", todo)
+
+
+def _backwards(by_name: Mapping[str, Value]) -> dict[str, Value]:
+    return dict(reversed(list(by_name.items())))
+
+
+def _misfits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    names = sorted(one.keys() | other.keys())
+    return [
+        name
+        for name in names
+        if name not in one or name not in other or one[name].shape != other[name].shape
+    ]
+
+
+@check_each(
+    "give each branch weights of its own",
+    where=lambda case: case.title.startswith("2 equal"),
+    otherwise="it refuses two branches that offer the same",
+)
+def branches_are_told_apart(case: HeadCase) -> Iterator[Finding]:
+    """Exchanging what two equal branches hold changes the answer, or it says ``symmetric``."""
+    head = case.build()
+    if head.symmetric:
+        raise NotApplicableError("it says that it is symmetric")
+    one, other = case.inputs
+
+    def exchange(old: dict[str, Features], new: dict[str, Features]) -> dict[str, Features]:
+        return {one: old[other], other: old[one]}
+
+    if not _counts(case, head, exchange):
+        yield Finding(
+            f"exchanging {one!r} and {other!r}, which have the same width, changes nothing",
+            "keep weights by branch name, not by width; a head that treats branches alike on "
+            "purpose says self.symmetric = True",
+        )
+
+
+@check_each("make forward work on features that nobody else may change")
+def features_stay_as_they_are(case: HeadCase) -> Iterator[Finding]:
+    """It changes neither the features nor their mapping, in eval nor in train mode."""
+    for mode in (False, True):
+        given, before = case.features(), case.features()
+        case.run(case.build().train(mode), given)
+        if list(given) != list(before):
+            yield Finding(
+                f"forward changed the mapping of features to {list(given)}",
+                "make a mapping of your own; do not pop from or add to features",
+            )
+            return
+        for name, old in before.items():
+            pairs = zip(_tensors(given[name]), _tensors(old), strict=True)
+            if not all(torch.equal(one, other) for one, other in pairs):
+                yield Finding(
+                    f"forward changed the features of branch {name!r} in place",
+                    "write x = x * 2 instead of x *= 2 or x.mul_(2), and relu without inplace",
+                )
+
+
+def _tensors(features: Features) -> tuple[Tensor, ...]:
+    all_of_it = (features.vector, *features.maps, features.logits)
+    return tuple(value for value in all_of_it if value is not None)
+
+
+@check_each(
+    "make forward work on maps of any height and width",
+    where=lambda case: any(reads.levels for reads in case.reads.values()),
+    otherwise="it reads no maps",
+)
+def other_sizes(case: HeadCase) -> Iterator[Finding]:
+    """Maps of other heights and widths work too, or are refused with ``DataError``."""
+    head = case.build()
+    refusals = []
+    for size in SIZES:
+        try:
+            answer: object = case.run(head, case.features(size=size))
+        except DataError as error:
+            refusals.append(str(error))
+            continue
+        except Exception as error:  # mostly a matrix that does not fit
+            yield Finding(
+                f"maps of an image of {size[0]} x {size[1]} fail: {type(error).__name__}: "
+                f"{error!s:.200}",
+                "pool maps to a fixed size (nn.AdaptiveAvgPool2d) before linear layers",
+            )
+            continue
+        fault = misfit(answer, 4, case.situation.num_classes)
+        if fault is not None:
+            yield Finding(f"{fault.what} for an image of {size[0]} x {size[1]}", fault.todo)
+    if len(refusals) == len(SIZES):
+        raise NotApplicableError(f"it refuses other sizes: {refusals[0]}")
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (
+    each_branch_counts,
+    order_of_branches_is_free,
+    branches_are_told_apart,
+    features_stay_as_they_are,
+    other_sizes,
+)
