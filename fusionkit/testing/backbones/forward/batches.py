@@ -1,0 +1,96 @@
+"""Whether a sample's answer depends on nothing but the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import DataError
+from fusionkit.features import Features
+from fusionkit.testing.backbones.forward.compare import differences, named
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.inputs import first_of
+
+__all__ = ["rows_are_independent", "takes_a_batch_of_one", "training_gives_the_same_form"]
+
+
+@check("make forward take a batch of one: write flatten(1) or mean((2, 3)), not squeeze()")
+def takes_a_batch_of_one(subject: BackboneSubject) -> Iterator[Finding]:
+    """A batch of one runs in eval mode; in train mode it runs, or is refused in plain words."""
+    x = first_of(subject.example())
+    backbone = subject.copy()
+    yield from _forms(subject, subject.run(backbone, x), 1, "a batch of one")
+    try:
+        trained = subject.run(backbone.train(), x)
+    except (DataError, ValueError):  # as torch's own norms refuse it
+        return
+    except Exception as error:
+        yield Finding(
+            f"in train mode a batch of one raises {type(error).__name__}: {error}",
+            "run it, or raise a fusionkit.DataError that says how many are needed",
+        )
+        return
+    yield from _forms(subject, trained, 1, "a batch of one in train mode")
+
+
+@check("make forward run in train mode")
+def training_gives_the_same_form(subject: BackboneSubject) -> Iterator[Finding]:
+    """In train mode as in eval mode ``fusionkit.Features`` of the declared shapes come out."""
+    answer = subject.run(subject.copy().train(), subject.example())
+    yield from _forms(subject, answer, 2, "train mode")
+
+
+@check("make forward run on one sample as on two")
+def rows_are_independent(subject: BackboneSubject) -> Iterator[Finding]:
+    """In eval mode a sample's answer is the same, whatever other samples are in its batch."""
+    try:
+        alone: Any = subject.run(subject.copy(), first_of(subject.example()))
+    except Exception as error:
+        raise NotApplicableError("takes_a_batch_of_one says what is wrong") from error
+    if list(_forms(subject, alone, 1, "")):
+        raise NotApplicableError("takes_a_batch_of_one says what is wrong")
+    together = subject.answer
+    first = Features(
+        vector=None if together.vector is None else together.vector[:1],
+        maps=tuple(value[:1] for value in together.maps),
+    )
+    for what in differences(alone, first, subject.reads):
+        yield Finding(
+            f"alone in its batch, a sample's answer changes: {what}",
+            "take means and norms over a sample's own positions, never along the batch, and keep "
+            "running statistics for eval mode (track_running_stats=True)",
+        )
+
+
+def _forms(subject: BackboneSubject, answer: Any, batch: int, where: str) -> Iterator[Finding]:
+    """Gives what has not the form that the first answer in eval mode has."""
+    if not isinstance(answer, Features):
+        yield Finding(
+            f"{where} gives {type(answer).__name__}",
+            "return fusionkit.Features in both modes; leave auxiliary outputs out",
+        )
+        return
+    came = named(answer, subject.reads)
+    for name, value in named(subject.answer, subject.reads).items():
+        expected = (batch, *value.shape[1:])
+        found: Any = came.get(name)
+        shape = tuple(found.shape) if isinstance(found, Tensor) else None
+        if shape != expected:
+            yield Finding(
+                f"{where} gives a {name} of {shape}, expected {expected}",
+                "give the same shapes in both modes and for any batch; squeeze() takes a batch of "
+                "one away, flatten(1) does not",
+            )
+        elif found.dtype != value.dtype or not _is_finite(found):
+            yield Finding(
+                f"{where} gives a {name} ({found.dtype}) that is not finite or not {value.dtype}",
+                "look for statistics over one value, or a division by their deviation",
+            )
+
+
+def _is_finite(value: Tensor) -> bool:
+    return value.is_meta or bool(torch.isfinite(value).all())

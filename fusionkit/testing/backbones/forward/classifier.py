@@ -1,0 +1,70 @@
+"""Whether the provider's own classifier is kept when it is asked for, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from fusionkit.features import Features, Reads
+from fusionkit.model.anatomy import trunk_of
+from fusionkit.testing.backbones.forward.compare import differences
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, check
+
+__all__ = ["classifier_is_kept_on_request"]
+
+
+@check("make forward give Features(logits=...) when reads.logits and num_classes is set")
+def classifier_is_kept_on_request(subject: BackboneSubject) -> Iterator[Finding]:
+    """Asked for by its number of classes it gives logits "b k", beside the same vector."""
+    backbone = subject.copy_classifying()
+    count = backbone.num_classes
+    if subject.pristine.num_classes is not None:
+        yield Finding(
+            f"built with num_classes=None, num_classes is {subject.pristine.num_classes}",
+            "drop the classifier unless it was asked for, and set num_classes to None",
+        )
+    answer: Any = subject.run(backbone, subject.example(), Reads(logits=True))
+    logits = answer.logits if isinstance(answer, Features) else None
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, count):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        yield Finding(
+            f"num_classes is {count}, but the logits of a batch of 2 are {shape}",
+            "set num_classes to the classes that the classifier really has, None if it has not "
+            "those that were asked for",
+        )
+    elif not logits.is_meta and not bool(logits.isfinite().all()):
+        yield Finding("the logits are not finite", "give scores before any softmax or logarithm")
+    elif _sums_to_one(logits):
+        yield Finding("the logits are probabilities", "give scores before any softmax")
+    if answer.vector is not None or len(answer.maps):
+        yield Finding(
+            "where only logits are read, a vector or maps come too",
+            "leave at None, or (), what reads does not ask for",
+        )
+    yield from _same_vector(subject, backbone)
+
+
+def _sums_to_one(logits: Tensor) -> bool:
+    sums = logits.sum(1)
+    return bool((logits >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all())
+
+
+def _same_vector(subject: BackboneSubject, backbone: Any) -> Iterator[Finding]:
+    trunk = trunk_of(backbone)
+    left = trunk.load_state_dict(trunk_of(subject.pristine).state_dict(), strict=False)
+    if left.unexpected_keys:
+        yield Finding(
+            f"without its classifier the trunk has other names, such as {left.unexpected_keys[0]}",
+            "keep all other layers where they are when the classifier is dropped",
+        )
+        return
+    reads = Reads(vector=True, logits=True)
+    with_logits = subject.run(backbone, subject.example(), reads)
+    for what in differences(with_logits, subject.answer, Reads(vector=True)):
+        yield Finding(
+            f"with its classifier kept, {what}",
+            "give as vector what the classifier is given, whether it is there or not",
+        )

@@ -1,0 +1,40 @@
+"""Whether a factory builds, and does not hand out what it built before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from fusionkit.backbone.contract import Backbone
+from fusionkit.testing.backbones.forward.compare import some
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, check
+
+__all__ = ["each_call_builds_anew"]
+
+
+@check("make the factory build each time that it is called", on_meta=True)
+def each_call_builds_anew(subject: BackboneSubject) -> Iterator[Finding]:
+    """Two calls of the factory give two backbones that share no module and no tensor."""
+    one, two = subject.pristine, subject.build_without_data()
+    if one is two:
+        yield Finding("two calls give the same backbone", "build a new one at each call, no cache")
+        return
+    if isinstance(two, Backbone):
+        mine = {id(part) for part in _parts(one).values()}
+        shared = [name for name, part in _parts(two).items() if id(part) in mine]
+        if shared:
+            yield Finding(
+                f"two backbones share {some(shared)}",
+                "make modules and parameters in __init__, never at a module's or a class's top",
+            )
+
+
+def _parts(module: nn.Module) -> dict[str, Any]:
+    return {
+        **{name: part for name, part in module.named_modules() if name},
+        **dict(module.named_parameters()),
+        **dict(module.named_buffers()),
+    }

@@ -1,0 +1,107 @@
+"""Whether everything that can learn is given a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from fusionkit.backbone.contract import Backbone
+from fusionkit.features import Reads
+from fusionkit.model.anatomy import read_anatomy, trunk_of
+from fusionkit.model.measure import unread_parameters
+from fusionkit.testing.backbones.forward.compare import named, some
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, NotApplicableError, check
+
+__all__ = ["every_parameter_learns"]
+
+TRIES = 3
+"""Passes before a parameter counts as left out: whole layers may be dropped by chance."""
+
+
+@check("make forward and backward run in train mode, and forward differentiable")
+def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
+    """Each parameter gets a gradient in train mode when vector or maps are read; none is dead.
+
+    A gradient counts as given when autograd gives one. Single parameters may rightly get zeros
+    (a key's bias under softmax, a bias before a batch norm); a stage of nothing but zeros is told.
+    """
+    backbone = subject.copy().train()
+    trainable = [n for n, value in trunk_of(backbone).named_parameters() if value.requires_grad]
+    if not trainable:
+        raise NotApplicableError("all its parameters are fixed by requires_grad=False")
+    readings = {"the vector": Reads(vector=True)}
+    if subject.reads.levels and len(subject.answer.maps) == len(subject.reads.levels):
+        readings["all maps"] = Reads(maps=subject.reads.levels)
+    left_out = {}
+    for told, reads in readings.items():
+        missing = _without_gradient(subject, backbone, reads)
+        yield from _odd_gradients(backbone, told)
+        left_out[told] = missing
+    dead = set.intersection(*left_out.values())
+    if dead:
+        yield Finding(
+            f"{len(dead)} of {len(trainable)} parameters never get a gradient, whatever is read: "
+            f"{some(name for name in trainable if name in dead)}",
+            "use them in forward, without detach(), .data or no_grad(); delete them; or, if a "
+            "stock checkpoint has them, set requires_grad_(False) in __init__",
+        )
+    for told, missing in left_out.items():
+        if late := missing - dead:
+            late -= unread_parameters(subject.pristine, readings[told])
+        if late:
+            yield Finding(
+                f"when {told} is read, {some(name for name in trainable if name in late)} get no "
+                "gradient in train mode, though the answer in eval mode depends on them",
+                "let both modes go through the same layers",
+            )
+
+
+def _without_gradient(subject: BackboneSubject, backbone: Backbone, reads: Reads) -> set[str]:
+    """Gives what can learn and is left without a gradient, in all of some passes."""
+    missing: set[str] = set()
+    for attempt in range(TRIES):
+        backbone.zero_grad(set_to_none=True)
+        with torch.enable_grad():
+            answer = backbone(subject.example(seed=attempt), reads)
+            read = [value for value in named(answer, reads).values() if value.requires_grad]
+            if read:
+                torch.stack([_loss(value) for value in read]).sum().backward()  # type: ignore[no-untyped-call]
+        named_parameters = trunk_of(backbone).named_parameters()
+        now = {n for n, value in named_parameters if value.requires_grad and value.grad is None}
+        missing = now if attempt == 0 else missing & now
+        if not missing or len(missing) == len(list(trunk_of(backbone).parameters())):
+            break
+    return missing
+
+
+def _loss(value: Tensor) -> Tensor:
+    """Gives a number on which every element of a tensor has a say of its own."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(value.shape, generator=generator, dtype=torch.float32)
+    scale = value.detach().abs().mean().clamp_min(torch.finfo(value.dtype).tiny)
+    return (value / scale * weights.to(value)).mean()
+
+
+def _odd_gradients(backbone: Backbone, told: str) -> Iterator[Finding]:
+    parameters = dict(trunk_of(backbone).named_parameters())
+    gradients = {n: value.grad for n, value in parameters.items() if value.grad is not None}
+    infinite = [name for name, grad in gradients.items() if not bool(grad.isfinite().all())]
+    if infinite:
+        yield Finding(
+            f"when {told} is read, gradients of {some(infinite)} are not finite",
+            "add an epsilon where forward divides, or takes a root or a logarithm",
+        )
+    by_stage: dict[int, list[str]] = {}
+    anatomy = read_anatomy(backbone)
+    for slot in anatomy.slots:
+        if slot.name in gradients:
+            by_stage.setdefault(slot.stage, []).append(slot.name)
+    for stage, names in by_stage.items():
+        if not any(bool(gradients[name].any()) for name in names):
+            yield Finding(
+                f"when {told} is read, all gradients in stage {anatomy.stages[stage]!r} are zero",
+                "look for round(), sign(), argmax() or a product with zero in forward",
+            )

@@ -1,0 +1,68 @@
+"""Whether a backbone runs in other floating-point types than the one it was built in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from fusionkit.testing.backbones.forward.compare import deviation, named
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, check
+
+__all__ = ["runs_in_double_precision", "runs_under_autocast"]
+
+DOUBLE = 1e-2
+HALF = 0.5
+"""How far bfloat16, of 8 bits, may lead a deep network astray, as a part of the largest value."""
+
+
+@check("make new tensors in forward like those that are there: x.new_zeros, dtype=x.dtype")
+def runs_in_double_precision(subject: BackboneSubject) -> Iterator[Finding]:
+    """After ``.double()`` it gives float64, near what it gives in float32."""
+    x = pytree.tree_map_only(Tensor, _doubled, subject.example())
+    answer = subject.run(subject.copy().double(), x)
+    yield from _far(subject, answer, DOUBLE, "in float64")
+    for name, value in named(answer, subject.reads).items():
+        if value.dtype != torch.float64:
+            yield Finding(
+                f"in float64 the {name} is {value.dtype}",
+                "cast nothing to a fixed dtype, or back to x.dtype afterwards",
+            )
+
+
+@check("make forward run under torch.autocast, where layers give bfloat16")
+def runs_under_autocast(subject: BackboneSubject) -> Iterator[Finding]:
+    """Under autocast to bfloat16 it gives finite answers of the declared shapes, not far off."""
+    backbone = subject.copy()
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = subject.run(backbone, subject.example())
+    yield from _far(subject, answer, HALF, "under autocast to bfloat16")
+
+
+def _doubled(value: Tensor) -> Tensor:
+    return value.double() if value.is_floating_point() else value
+
+
+def _far(subject: BackboneSubject, answer: Any, tolerance: float, where: str) -> Iterator[Finding]:
+    found = named(answer, subject.reads)
+    for name, expected in named(subject.answer, subject.reads).items():
+        value = found.get(name)
+        if value is None or value.shape != expected.shape:
+            yield Finding(
+                f"{where} the {name} is {None if value is None else tuple(value.shape)}",
+                "give the same shapes in every precision",
+            )
+        elif not bool(value.isfinite().all()):
+            yield Finding(
+                f"{where} the {name} is not finite",
+                "keep sums of many squares and exponentials in float32",
+            )
+        elif (apart := deviation(value, expected)) > tolerance:
+            yield Finding(
+                f"{where} the {name} is off by {apart:.2g} of its largest value",
+                "keep statistics and positions in float32, and cast nothing to fewer bits",
+            )
