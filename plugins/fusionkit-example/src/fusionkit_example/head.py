@@ -23,7 +23,7 @@ class Gated(fk.FusionHead):
     ) -> None:
         super().__init__()
         self.reads = "vector"
-        widths = {name: each.embed_dim for name, each in inputs.items()}
+        widths = {name: inputs[name].embed_dim for name in sorted(inputs)}
         total = sum(widths.values())
         self.norm = nn.ModuleDict({name: nn.LayerNorm(d) for name, d in widths.items()})
         self.project = nn.ModuleDict({name: nn.Linear(d, width) for name, d in widths.items()})
