@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import chain
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.dtypes import NAMES
 
-__all__ = ["nonfinite_problem", "state_of"]
+__all__ = ["nonfinite_problem", "state_of", "state_problems"]
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
@@ -21,17 +22,24 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
         CheckpointError: one of them is none that a tensor file holds and gives back: it has no
             values, is sparse or quantised, or is made up by a hook when the state is asked for.
     """
-    own = {id(value) for value in chain(module.parameters(), module.buffers())}
-    state: dict[str, Tensor] = {}
-    for name, value in module.state_dict(keep_vars=True).items():
-        problem = _problem(value, id(value) in own)
-        if problem:
-            raise CheckpointError(f"{name!r:.200} {problem}")
-        state[name] = value
-    hollow = [name for name, value in module.named_buffers() if value.is_meta]
-    if hollow:
-        raise CheckpointError(f"{hollow[0]!r:.200} is on the meta device and has no values")
+    state: dict[str, Tensor] = dict(module.state_dict(keep_vars=True))
+    for name, problem in _problems(module, state).items():
+        raise CheckpointError(f"{name!r:.200} {problem}")
     return state
+
+
+def state_problems(module: nn.Module) -> dict[str, str]:
+    """Says by name what is wrong with each part of the state that no tensor file can hold."""
+    return _problems(module, module.state_dict(keep_vars=True))
+
+
+def _problems(module: nn.Module, state: Mapping[str, object]) -> dict[str, str]:
+    own = {id(value) for value in chain(module.parameters(), module.buffers())}
+    said = {name: _problem(value, id(value) in own) for name, value in state.items()}
+    for name, value in module.named_buffers():
+        if value.is_meta and name not in said:
+            said[name] = "is on the meta device and has no values"
+    return {name: problem for name, problem in said.items() if problem}
 
 
 def nonfinite_problem(value: Tensor, is_parameter: bool) -> str:

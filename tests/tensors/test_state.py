@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import fusionkit as fk
-from fusionkit.tensors.state import nonfinite_problem, state_of
+from fusionkit.tensors.state import nonfinite_problem, state_of, state_problems
 
 
 class Holder(nn.Module):
@@ -120,3 +120,14 @@ def test_the_largest_values_are_finite() -> None:
         assert (
             nonfinite_problem(torch.full((1000,), torch.finfo(dtype).max, dtype=dtype), True) == ""
         )
+
+
+def test_every_problem_is_told_at_once() -> None:
+    hollow = Holder(a=torch.ones(2, 2).to_sparse(), b=torch.ones(3), c=torch.ones(2, device="meta"))
+    hollow.register_buffer("d", torch.ones(2, device="meta"), persistent=False)
+    assert state_problems(hollow) == {
+        "a": "is sparse; make it dense first",
+        "c": "is on the meta device and has no values",
+        "d": "is on the meta device and has no values",
+    }
+    assert state_problems(nn.BatchNorm2d(3)) == {}

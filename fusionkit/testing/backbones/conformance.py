@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.all import BACKBONE_CHECKS
-from fusionkit.testing.backbones.subject import BackboneSubject, Reference
+from fusionkit.testing.backbones.subject import BackboneSubject, Reference, StockKeys
 from fusionkit.testing.judge import choose, judge, refuse_unknown
 from fusionkit.testing.question import Question
 from fusionkit.testing.report import Report
@@ -23,6 +24,8 @@ def check_backbone(
     only: Iterable[str] | None = None,
     on_meta: bool = False,
     on_fail: Literal["raise", "report"] = "raise",
+    stock_keys: StockKeys | None = None,
+    factories: Mapping[str, Callable[..., Backbone]] | None = None,
     name: str | None = None,
 ) -> Report:
     """Asks everything of a backbone, and gives or raises what came of it.
@@ -43,6 +46,9 @@ def check_backbone(
         on_meta: build everything without data on the meta device, and ask only what can be
             asked of shapes; for models too large for the memory.
         on_fail: ``"raise"`` raises every failure at once, ``"report"`` leaves them in the report.
+        stock_keys: the keys of the provider's own checkpoint, or what gives them when it is
+            called with the backbone; the trunk's are compared with them.
+        factories: the provider's backbones by name, to build what ``rebuild`` says.
         name: what the report calls it.
 
     Raises:
@@ -51,7 +57,14 @@ def check_backbone(
     """
     expected = dict(expected_failures or {})
     refuse_unknown(BACKBONE_CHECKS, expected)
-    subject = BackboneSubject(make, in_channels=in_channels, reference=reference, on_meta=on_meta)
+    subject = BackboneSubject(
+        make,
+        in_channels=in_channels,
+        reference=reference,
+        on_meta=on_meta,
+        stock_keys=stock_keys,
+        factories=factories,
+    )
     outcomes = judge(choose(BACKBONE_CHECKS, only, on_meta), subject, expected)
     report = Report(name or _name(make), outcomes)
     if on_fail == "raise":
@@ -69,8 +82,9 @@ def backbone_checks(**arguments: Any) -> list[Question]:
             check(make_tiny)
 
     Args:
-        arguments: ``reference``, ``in_channels`` and ``expected_failures``, as ``check_backbone``
-            takes them. A failure that was expected lets the test pass.
+        arguments: ``reference``, ``in_channels``, ``stock_keys``, ``factories`` and
+            ``expected_failures``, as ``check_backbone`` takes them. A failure that was expected
+            lets the test pass.
     """
     return [
         Question(each, BACKBONE_CHECKS, BackboneSubject, arguments)

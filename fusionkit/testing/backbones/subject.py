@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import cached_property
@@ -26,8 +26,9 @@ from fusionkit.testing.call import accepted_keywords, call_with
 from fusionkit.testing.check import NotApplicableError
 from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, resized, varied
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.surroundings import put_back
 
-__all__ = ["BackboneSubject", "Reference"]
+__all__ = ["BackboneSubject", "Reference", "StockKeys", "first_values"]
 
 KEYWORDS = ("in_channels", "weights", "num_classes")
 CLASSES = 5
@@ -35,6 +36,8 @@ CLASSES = 5
 Reference: TypeAlias = Callable[[Backbone, Any], Features]
 """Gives what the provider's own model, with the parameters and buffers of that backbone's trunk,
 makes of an input, in eval mode; fields that it has no answer for are left empty."""
+
+StockKeys: TypeAlias = Collection[str] | Callable[[Backbone], Iterable[str]]
 
 
 class BackboneSubject:
@@ -47,6 +50,12 @@ class BackboneSubject:
         reference: see ``Reference``; ``None`` if there is nothing to compare with.
         on_meta: whether everything is built without data.
         asked: what the factory is called with, as long as a check asks for nothing else.
+        stock_keys: the keys of a stock checkpoint, or what gives them for a backbone; ``None``
+            where they are not known.
+        factories: the provider's backbones by name; ``None`` where they are not known.
+        undone: what the last build changed for the whole process; it was put back.
+        drawn: the first values of each parameter of ``pristine``, as they were when it was built.
+        spare: a used backbone of another seed that a check left for the next.
     """
 
     def __init__(
@@ -56,6 +65,8 @@ class BackboneSubject:
         in_channels: int = 3,
         reference: Reference | None = None,
         on_meta: bool = False,
+        stock_keys: StockKeys | None = None,
+        factories: Mapping[str, Callable[..., Backbone]] | None = None,
     ) -> None:
         self.make = make
         self.accepts = accepted_keywords(make, KEYWORDS)
@@ -63,6 +74,11 @@ class BackboneSubject:
         self.reference = reference
         self.on_meta = on_meta
         self.asked = {"in_channels": in_channels, "weights": None, "num_classes": None}
+        self.stock_keys = stock_keys
+        self.factories = factories
+        self.undone: tuple[str, ...] = ()
+        self.drawn: dict[str, Tensor] = {}
+        self.spare: Backbone | None = None
 
     def require(self, keyword: str) -> None:
         """Leaves a check that needs a keyword which the factory does not take."""
@@ -74,8 +90,10 @@ class BackboneSubject:
 
         Lazy layers are shaped and missing stages measured, as ``fusionkit.compose`` does.
         """
-        with torch.device("meta") if self.on_meta else nullcontext():
+        device = torch.device("meta") if self.on_meta else nullcontext()
+        with put_back() as undone, device:
             built = call_with(self.make, self.accepts, {**self.asked, **changes})
+        self.undone = tuple(undone)
         if isinstance(built, Backbone):
             shape_lazy_layers(built)
             if getattr(built, "stages", ()) == ():
@@ -100,6 +118,7 @@ class BackboneSubject:
         """The perturbed backbone that copies are made of; nothing is to be run or changed on it."""
         built = self.build()
         assert isinstance(built, Backbone)
+        self.drawn = first_values(built)
         perturb(built)
         return built.eval()
 
@@ -259,6 +278,11 @@ class BackboneSubject:
     def catalog(self) -> Catalog:
         """A catalog that offers copies of the backbone as ``subject/it``, and two plain heads."""
         return Catalog().with_plugin("subject", _Offer(self))
+
+
+def first_values(module: nn.Module) -> dict[str, Tensor]:
+    """Gives a few values of each parameter."""
+    return {name: value.detach().flatten()[:4].clone() for name, value in module.named_parameters()}
 
 
 class _Offer:

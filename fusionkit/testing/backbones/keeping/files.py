@@ -1,0 +1,119 @@
+"""Whether weights come back from a file, and whole models from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from fusionkit.assembly.branch import build_backbone
+from fusionkit.checkpoint.load import load
+from fusionkit.checkpoint.save import TENSORS, save
+from fusionkit.errors import CheckpointError
+from fusionkit.model.anatomy import trunk_of
+from fusionkit.recipe.values import Branch
+from fusionkit.tensors.read import read_tensors
+from fusionkit.tensors.state import state_of
+from fusionkit.tensors.write import write_tensors
+from fusionkit.testing.backbones.keeping.answers import difference, named, require_steady, ties
+from fusionkit.testing.backbones.keeping.emptied import EmptiedProvider
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, check
+
+__all__ = ["saves_and_loads", "weights_file_round_trip"]
+
+
+@check("let a safetensors file of the trunk's own state dict be loaded by its keys")
+def weights_file_round_trip(subject: BackboneSubject) -> Iterator[Finding]:
+    """A safetensors file of the trunk, given as ``weights=``, fills every tensor with its bits."""
+    provider = EmptiedProvider(subject)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "trunk.safetensors"
+        write_tensors(path, _once(state_of(trunk_of(subject.pristine))))
+        branch = Branch("subject/it", weights=path, in_channels=subject.pristine.in_channels)
+        backbone = build_backbone(branch, provider.build, None, load_weights=True).eval()
+        wanted = read_tensors(path)
+    now = trunk_of(backbone).state_dict()
+    wrong = [name for name, value in wanted.items() if not _same_bits(now.get(name), value)]
+    if wrong:
+        yield Finding(
+            f"{len(wrong)} of {len(wanted)} tensors are not those of the file: {named(wrong)}",
+            "hand out parameters and buffers themselves in the state dict, and change none when "
+            "it is loaded",
+        )
+    if ties(backbone) != ties(subject.pristine):
+        yield Finding(
+            "tied parameters are not tied after a file was loaded",
+            "tie them in __init__, and do not untie them when they are loaded",
+        )
+    told = difference(subject.run(backbone, subject.example()), subject.answer)
+    if told and not wrong:
+        require_steady(subject)
+        yield Finding(
+            f"loaded from a file: {told}",
+            "hold all that matters inside of trunk_path, where a stock checkpoint has its keys",
+        )
+
+
+@check("let a fused model of it be saved and loaded: plain options, and state in dense tensors")
+def saves_and_loads(subject: BackboneSubject) -> Iterator[Finding]:
+    """A fused model comes back from ``save`` and ``load`` bit for bit, without its weights' tag."""
+    model = subject.compose().eval()
+    x = subject.example()
+    provider = EmptiedProvider(subject)
+    with torch.no_grad():
+        wanted = model(x)
+    with TemporaryDirectory() as folder:
+        saved = save(model, Path(folder) / "model")
+        back = load(saved, catalog=provider.catalog)
+        damaged = saved / TENSORS
+        _flip_last_byte(damaged)
+        try:
+            load(saved, catalog=provider.catalog)
+        except CheckpointError:
+            pass
+        else:
+            yield Finding("a flipped byte of the saved tensors went unnoticed", "report it")
+    asked = [weights for weights in provider.asked_for if weights is not None]
+    if asked:
+        yield Finding(f"load asked for the weights {named(asked)}", "report it")
+    if ties(back) != ties(model):
+        yield Finding(
+            "tied parameters are not tied after save and load",
+            "tie them in __init__, so that a backbone that is built anew has them tied",
+        )
+    with torch.no_grad():
+        got = back(x)
+    if not torch.allclose(got, wanted, rtol=0, atol=0, equal_nan=True):
+        require_steady(subject)
+        off = float((got - wanted).abs().nan_to_num(nan=torch.inf).max())
+        yield Finding(
+            f"saved and loaded, the answer is off by up to {off:.2g}",
+            "hold all that matters in parameters and persistent buffers",
+        )
+
+
+def _once(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Gives every tensor under one name, as checkpoints have tied ones."""
+    first: dict[int, str] = {}
+    return {
+        name: value for name, value in state.items() if first.setdefault(id(value), name) == name
+    }
+
+
+def _same_bits(ours: Tensor | None, theirs: Tensor) -> bool:
+    if ours is None or ours.dtype != theirs.dtype or ours.shape != theirs.shape:
+        return False
+    mine, other = (value.contiguous().flatten().view(torch.uint8) for value in (ours, theirs))
+    return torch.equal(mine, other)
+
+
+def _flip_last_byte(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes([last ^ 1]))
