@@ -1,0 +1,1 @@
+"""Asks every model that a provider lists, each in a process of its own."""

@@ -1,0 +1,122 @@
+"""Asks many models, a few at a time, and writes down what came of each."""
+
+from __future__ import annotations
+
+import gc
+import selectors
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fusionkit.catalog import Catalog
+from fusionkit.testing.sweep.row import Row
+from fusionkit.testing.sweep.worker import End, Worker, start
+
+__all__ = ["Limits", "Told", "run"]
+
+TICK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one model may use.
+
+    Attributes:
+        memory_gib: of memory.
+        minutes: of time, in each of the two modes.
+    """
+
+    memory_gib: float
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of one model.
+
+    Attributes:
+        row: what is kept.
+        seconds: that each check took.
+    """
+
+    row: Row
+    seconds: dict[str, float]
+
+
+def run(
+    wanted: Iterable[Row],
+    checks: tuple[str, ...],
+    catalog: Catalog,
+    *,
+    limits: Limits,
+    jobs: int,
+    told: Callable[[Told], None],
+    too_much: str = "",
+) -> None:
+    """Asks all models, each in a process of its own.
+
+    A model that is too large or too slow is asked once more, on the meta device.
+
+    Args:
+        wanted: what is known of each row before.
+        checks: the names of those to ask.
+        catalog: where the models are found; what they need is imported already.
+        limits: what each may use.
+        jobs: how many processes at a time.
+        told: is called with each result.
+        too_much: why all are asked on the meta device, if they are.
+    """
+    from fusionkit.testing.sweep.examine import Order
+
+    pending = deque(Order(row, checks, limits.memory_gib, too_much) for row in wanted)
+    busy: dict[int, tuple[Any, Worker]] = {}
+    gc.collect()
+    gc.freeze()  # or each process would copy what the collector marks
+    with selectors.DefaultSelector() as selector:
+        try:
+            while pending or busy:
+                while pending and len(busy) < jobs:
+                    order = pending.popleft()
+                    worker = _begin(order, catalog, limits)
+                    selector.register(worker.pipe, selectors.EVENT_READ)
+                    busy[worker.pipe] = (order, worker)
+                for key, _ in selector.select(TICK):
+                    order, worker = busy[key.fd]
+                    if worker.hear():
+                        continue
+                    selector.unregister(key.fd)
+                    del busy[key.fd]
+                    end = worker.end()
+                    if end.limit and not order.too_much:
+                        pending.appendleft(replace(order, too_much=end.how))
+                    else:
+                        told(_result(order.wanted, order.too_much, end))
+                for _, worker in busy.values():
+                    worker.hold_to_limits()
+        finally:
+            for _, worker in busy.values():
+                worker.kill()
+            gc.unfreeze()
+
+
+def _begin(order: Any, catalog: Catalog, limits: Limits) -> Worker:
+    def task(tell: Callable[[str], None]) -> dict[str, Any]:
+        import torch
+
+        from fusionkit.testing.sweep.examine import examine
+
+        torch.set_num_threads(1)
+        row, seconds = examine(order, catalog, tell)
+        return {"row": asdict(row), "seconds": seconds}
+
+    return start(task, memory_mib=limits.memory_gib * 1024, seconds=limits.minutes * 60)
+
+
+def _result(wanted: Row, too_much: str, end: End) -> Told:
+    row, seconds = replace(wanted, why=too_much, fault=end.how), {}
+    if end.answer is not None:
+        row, seconds = Row.revive(end.answer["row"]), end.answer["seconds"]
+    elif too_much:
+        row = replace(row, mode="meta")
+    return Told(replace(row, seconds=end.seconds, peak_mib=end.peak_mib), seconds)

@@ -1,0 +1,103 @@
+"""How each model is built to take an input as small as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.backbone.contract import Backbone
+
+__all__ = ["Small", "make_small"]
+
+SIDES = (64, 56, 96, 112, 128, 160, 192)
+"""Tried in this order for a model that takes one size only and an option to say which."""
+
+SIZE_OPTIONS = ("img_size", "image_size")
+
+BUILT_WITH_DATA = ("torchvision/regnet_*",)
+"""Models that compute with values while they are built, which the meta device has not."""
+
+FRAMES: tuple[tuple[str, int], ...] = (
+    ("torchvision/r3d_18", 4),
+    ("torchvision/mc3_18", 4),
+    ("torchvision/r2plus1d_18", 4),
+    ("torchvision/swin3d_*", 4),
+    ("torchvision/s3d", 13),
+)
+"""Frames of a clip that are enough for video models which take any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A factory that builds a model for small inputs.
+
+    Attributes:
+        make: builds it.
+        options: with which.
+        built: one of them, without data.
+    """
+
+    make: Callable[..., Backbone]
+    options: Mapping[str, Any]
+    built: Backbone
+
+
+def make_small(model: str, factory: Callable[..., Backbone]) -> Small:
+    """Gives the way to build a model that allows the smallest input.
+
+    Args:
+        model: ``provider/name``.
+        factory: builds it as it is.
+    """
+    frames = next((count for glob, count in FRAMES if fnmatchcase(model, glob)), None)
+    make = factory if frames is None else partial(_with_frames, factory, frames)
+    if any(fnmatchcase(model, glob) for glob in BUILT_WITH_DATA):
+        make = partial(_emptied, make)
+    built = _look(make)
+    if built.fixed_size is None:
+        return Small(make, {}, built)
+    for option in SIZE_OPTIONS:
+        for side in SIDES:
+            if side >= max(built.fixed_size):
+                continue
+            chosen = partial(make, **{option: side})
+            try:
+                small = _look(chosen)
+            except Exception:  # noqa: S112 - every library refuses in its own way
+                continue
+            if all(side % level.stride == 0 for level in small.levels):
+                return Small(chosen, {option: side}, small)
+    return Small(make, {}, built)
+
+
+def _look(make: Callable[..., Backbone]) -> Backbone:
+    """Gives a backbone without data."""
+    with torch.device("meta"):
+        return make(in_channels=3, weights=None, num_classes=None)
+
+
+def _emptied(factory: Callable[..., Backbone], **arguments: Any) -> Backbone:
+    """Builds a model that computes with values while it is built, and empties it if asked to."""
+    device = torch.get_default_device()
+    with torch.device("cpu"):
+        built = factory(**arguments)
+    return built.to(device)
+
+
+def _with_frames(factory: Callable[..., Backbone], frames: int, **arguments: Any) -> Backbone:
+    """Gives a video model whose example has few frames."""
+    built = factory(**arguments)
+    shape = built.example(1).shape
+    built.example = partial(_clips, (*shape[1:2], frames, *shape[3:]))  # type: ignore[method-assign]
+    return built
+
+
+def _clips(shape: tuple[int, ...], batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, *shape, generator=generator)
