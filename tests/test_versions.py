@@ -80,3 +80,10 @@ def test_ci_hands_over_to_it() -> None:
     run = COMMAND.with_name("run")
     done = subprocess.run([run, "versions", "--help"], capture_output=True, text=True, check=True)
     assert "oldest|newest" in done.stdout
+
+
+def test_an_environment_that_is_none_is_told(tmp_path: Path) -> None:
+    words = [sys.executable, COMMAND, "oldest", "--environment", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path} is no virtual environment: it has no bin/python\n"
