@@ -129,7 +129,7 @@ def perturb(module: nn.Module) -> None:
         for value in module.state_dict().values():
             if value.is_floating_point():
                 noise = torch.rand(value.shape, generator=generator)
-                value.add_(0.2 * noise + 0.01)
+                value.add_(0.2 * noise - 0.08)
 
 
 def twin(backbone: fk.Backbone) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fusionkit import AssemblyError, Backbone, OptionError
 from fusionkit_transformers.classifier import drop_classifier, find_classifiers, join_vector
@@ -21,7 +21,7 @@ from fusionkit_transformers.sizes import find_sizes, input_size
 from fusionkit_transformers.source import Source
 from fusionkit_transformers.stages import find_stages
 from fusionkit_transformers.text_backbone import TextBackbone, pool_tokens, text_inputs
-from fusionkit_transformers.trace import REFUSALS, Trace, trace_run
+from fusionkit_transformers.trace import REFUSALS, Trace, trace_run, unread_parameters
 from fusionkit_transformers.trunk import (
     adapt_trunk,
     channel_field,
@@ -94,7 +94,9 @@ def describe_images(wish: Wish) -> tuple[Backbone, str | None]:
     taps, grids = _levels(wish, sections, trace, size, patch)
     prefix = grids[-1].prefix if grids else 0
     pooling = _image_pooling(wish, trace, pooler, prefix)
-    width = pool_output(trace.output, pooling, prefix).shape[1]
+    vector = pool_output(trace.output, pooling, prefix)
+    _still(trunk, trace, (vector, *getattr(trace.output, "feature_maps", ())))
+    width = vector.shape[1]
     backbone = ImageBackbone(
         trunk,
         embed_dim=width - (wish.num_classes or 0 if kept else 0),
@@ -138,7 +140,9 @@ def describe_text(wish: Wish) -> tuple[Backbone, str | None]:
         pooling = "pooler"
     elif pooling == "pooler" and not has_pooler:
         raise OptionError(f"hf/{wish.source.name} has no pooler; write pooling='mean' or 'cls'")
-    width = pool_tokens(trace.output, pooling, None).shape[1]
+    vector = pool_tokens(trace.output, pooling, None)
+    _still(trunk, trace, (vector,))
+    width = vector.shape[1]
     backbone = TextBackbone(
         trunk,
         embed_dim=width - (wish.num_classes or 0 if kept else 0),
@@ -187,6 +191,12 @@ def _settle_classifier(wish: Wish, trunk: nn.Module) -> tuple[tuple[str, ...], b
     kept = bool(wish.num_classes) and wish.num_classes == wish.kind.config.num_labels and bool(paths)
     (join_vector if kept else drop_classifier)(trunk, paths)
     return paths, kept
+
+
+def _still(trunk: nn.Module, trace: Trace, outputs: tuple[Tensor, ...]) -> None:
+    """Lets what nothing reads require no gradient, such as a mask token."""
+    for name in unread_parameters(trace, outputs):
+        trunk.get_parameter(name).requires_grad_(False)
 
 
 def _arguments(wish: Wish, trunk: nn.Module) -> dict[str, Any]:

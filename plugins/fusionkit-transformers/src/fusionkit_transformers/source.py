@@ -123,7 +123,7 @@ def _configure(model_type: str, settings: Mapping[str, Any]) -> Any:
         _refuse_unknown(model_type, bare, settings)
         known = {key: value for key, value in settings.items() if key != "model_type"}
         try:
-            return AutoConfig.for_model(model_type, **deepcopy(known), **FORCED)
+            return AutoConfig.for_model(model_type, **{**deepcopy(known), **FORCED})
         except Exception as error:
             raise _unfit(model_type, settings, error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from fusionkit_transformers.quiet import quiet
 
-__all__ = ["REFUSALS", "Run", "Trace", "trace_run"]
+__all__ = ["REFUSALS", "Run", "Trace", "trace_run", "unread_parameters"]
 
 REFUSALS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
@@ -44,9 +44,11 @@ class Trace:
         output: of the model.
         first_use: when each parameter was first read, by its name; unread ones are missing.
         runs: the last run of each module, by its path; its start is that of the first run.
+        parameters: what stood for each parameter, by its name; the output's graph ends there.
     """
 
     output: Any
+    parameters: dict[str, Tensor] = field(default_factory=dict)
     first_use: dict[str, int] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
 
@@ -68,25 +70,45 @@ def trace_run(
     """
     was = [(module, module.training) for module in model.modules()]
     model.eval()
+    names = [name for name, _ in model.named_parameters()]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=()), quiet():
+        with torch.enable_grad(), torch.random.fork_rng(devices=()), quiet():
             meta = {name: value.to("meta") for name, value in inputs.items()}
             state = {
-                name: value.detach().to("meta")
+                name: value.detach().to("meta").requires_grad_(isinstance(value, nn.Parameter))
                 for named in (model.named_parameters(), model.named_buffers())
                 for name, value in named
             }
             try:
                 with _swapped(model, state):
-                    return _watch(model, call, meta)
+                    trace = _watch(model, call, meta)
+                    trace.parameters = {name: state[name] for name in names}
+                    return trace
             except REFUSALS as error:
                 if "meta" not in str(error):
                     raise
-            return _watch(model, call, inputs)
+            trace = _watch(model, call, inputs)
+            trace.parameters = dict(model.named_parameters())
+            return trace
     finally:
         model.train()  # which also drops what some models keep in eval mode
         for module, training in was:
             module.training = training
+
+
+def unread_parameters(trace: Trace, outputs: Iterable[Tensor]) -> frozenset[str]:
+    """Gives the parameters that some outputs of a trace do not depend on, such as a mask token."""
+    reached: set[int] = set()
+    seen: set[Any] = set()
+    waiting: list[Any] = [output.grad_fn for output in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        reached.add(id(getattr(node, "variable", None)))
+        waiting.extend(following for following, _ in node.next_functions)
+    return frozenset(name for name, value in trace.parameters.items() if id(value) not in reached)
 
 
 def _swapped(model: nn.Module, state: Mapping[str, Tensor]) -> Any:

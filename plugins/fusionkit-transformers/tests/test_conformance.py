@@ -1,0 +1,41 @@
+"""The conformance kit, asked of one model of each way to be built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from families import CLASSIFIERS, classifier_maker, maker, stock_inputs, twin
+from torch import Tensor
+
+import fusionkit as fk
+import fusionkit.testing as kit
+
+IMAGES = ["vit", "dinov2_with_registers", "convnext", "swin", "clip_vision_model", "resnet"]
+TEXTS = ["bert", "clip_text_model"]
+
+
+def reference(backbone: fk.Backbone, x: Any) -> fk.Features:
+    """Gives what transformers' own model makes of an input, less the maps."""
+    model = twin(backbone)
+    with torch.no_grad():
+        output = model(**stock_inputs(model, x))
+    logits = getattr(output, "logits", None)
+    if logits is not None:
+        return fk.Features(logits=logits if backbone.num_classes else None)
+    if isinstance(x, Tensor) or output.get("pooler_output") is not None:
+        return fk.Features(vector=output.pooler_output.flatten(1))
+    mask = x["attention_mask"].unsqueeze(-1)
+    return fk.Features(vector=(output.last_hidden_state * mask).sum(1) / mask.sum(1))
+
+
+@pytest.mark.parametrize("family", [*IMAGES, *TEXTS])
+def test_a_bare_model_conforms(family: str) -> None:
+    kit.check_backbone(maker(family), reference=reference, name=f"hf/{family}")
+
+
+@pytest.mark.parametrize("family", ["vit", "roberta"])
+def test_a_classifier_conforms(family: str) -> None:
+    make = classifier_maker(family)
+    kit.check_backbone(make, reference=reference, name=CLASSIFIERS[family])
