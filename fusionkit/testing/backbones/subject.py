@@ -15,7 +15,7 @@ from fusionkit.assembly.compose import compose
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.backbone.contract import Backbone
 from fusionkit.catalog import Catalog
-from fusionkit.errors import DataError, FusionKitError
+from fusionkit.errors import DataError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead, HeadInput
 from fusionkit.hookspecs import hookimpl
@@ -108,8 +108,6 @@ class BackboneSubject:
         try:
             with torch.device("meta"):
                 return self.build(**changes)
-        except FusionKitError:
-            raise
         except Exception:  # the real one says whether it was the device's fault
             return self.build(**changes)
 
@@ -120,7 +118,8 @@ class BackboneSubject:
         assert isinstance(built, Backbone)
         self.drawn = first_values(built)
         perturb(built)
-        return built.eval()
+        built.eval()
+        return built
 
     @cached_property
     def classifying(self) -> Backbone | None:
@@ -131,7 +130,8 @@ class BackboneSubject:
             built = self.build(num_classes=count)
             if isinstance(built, Backbone) and built.num_classes is not None:
                 perturb(built)
-                return built.eval()
+                built.eval()
+                return built
         return None
 
     def copy(self) -> Backbone:
@@ -141,7 +141,8 @@ class BackboneSubject:
         torch.manual_seed(0)
         fresh: Backbone = self.build()
         fresh.load_state_dict(self.pristine.state_dict())
-        return fresh.eval()
+        fresh.eval()
+        return fresh
 
     def copy_classifying(self) -> Backbone:
         """Gives one's own backbone with the provider's classifier, in eval mode.
@@ -156,7 +157,8 @@ class BackboneSubject:
             return deepcopy(self.classifying)
         fresh: Backbone = self.build(num_classes=self.classifying.num_classes)
         fresh.load_state_dict(self.classifying.state_dict())
-        return fresh.eval()
+        fresh.eval()
+        return fresh
 
     @cached_property
     def answer(self) -> Features:

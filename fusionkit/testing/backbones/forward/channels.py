@@ -27,6 +27,9 @@ REFUSALS = (AssemblyError, ConfigError)
 def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
     """Built for 1, 2 or 4 channels it takes so many, or is refused in plain words."""
     subject.require("in_channels")
+    vector: object = subject.answer.vector
+    if not isinstance(vector, Tensor) or vector.shape != (2, subject.pristine.embed_dim):
+        raise NotApplicableError("vector_is_as_declared says what is wrong")
     refused: list[Exception] = []
     counts = [count for count in COUNTS if count != subject.in_channels]
     for count in counts:
@@ -59,6 +62,8 @@ def first_layers_follow_the_channels(subject: BackboneSubject) -> Iterator[Findi
         raise NotApplicableError(f"it is not built for {more} channels: {error}") from error
     shapes = {name: tuple(value.shape) for name, value in trunk_of(backbone).named_parameters()}
     others = {name: tuple(value.shape) for name, value in trunk_of(other).named_parameters()}
+    if other.in_channels != more or shapes == others:
+        raise NotApplicableError("other_channel_counts_work says what is wrong")
     differ = [name for name, shape in shapes.items() if others.get(name, shape) != shape]
     along = [name for name in differ if _follows(shapes[name], others[name], own, more)]
     declared = list(backbone.first_layers)

@@ -10,6 +10,7 @@ from torch import Tensor
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.testing.backbones.forward.compare import differences
+from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 
@@ -61,6 +62,7 @@ def _same_vector(subject: BackboneSubject, backbone: Any) -> Iterator[Finding]:
             "keep all other layers where they are when the classifier is dropped",
         )
         return
+    require_steady(subject)
     reads = Reads(vector=True, logits=True)
     with_logits = subject.run(backbone, subject.example(), reads)
     for what in differences(with_logits, subject.answer, Reads(vector=True)):

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.features import Reads
 from fusionkit.testing.backbones.forward.compare import differences, some
+from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 
@@ -24,10 +25,11 @@ CALM = "draw nothing in eval mode: ask self.training, or use torch.nn's dropout 
 @check("make forward run twice on the same input in eval mode")
 def eval_is_deterministic(subject: BackboneSubject) -> Iterator[Finding]:
     """In eval mode the same input gives the same bits, and no random numbers are drawn."""
-    backbone, x = subject.copy(), subject.example()
-    first = subject.run(backbone, x)
+    backbone = subject.copy()
+    first = subject.run(backbone, subject.example())
+    again = subject.example()
     before = _random_states()
-    second = subject.run(backbone, x)
+    second = subject.run(backbone, again)
     drawn = [name for name, state in _random_states().items() if state != before[name]]
     if drawn:
         yield Finding(f"a forward pass draws random numbers from {some(drawn)}", CALM)
@@ -38,6 +40,7 @@ def eval_is_deterministic(subject: BackboneSubject) -> Iterator[Finding]:
 @check("make forward run in eval mode on one input after another")
 def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
     """Nothing that was asked in eval mode changes the backbone, the input or a later answer."""
+    require_steady(subject)
     backbone, x = subject.copy(), subject.example()
     given = pytree.tree_map_only(Tensor, torch.clone, x)
     before = _condition(backbone)

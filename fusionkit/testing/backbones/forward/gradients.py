@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from fusionkit.backbone.contract import Backbone
-from fusionkit.features import Reads
+from fusionkit.errors import AssemblyError
+from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import read_anatomy, trunk_of
 from fusionkit.model.measure import unread_parameters
 from fusionkit.testing.backbones.forward.compare import named, some
@@ -32,15 +33,19 @@ def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
     trainable = [n for n, value in trunk_of(backbone).named_parameters() if value.requires_grad]
     if not trainable:
         raise NotApplicableError("all its parameters are fixed by requires_grad=False")
-    readings = {"the vector": Reads(vector=True)}
-    if subject.reads.levels and len(subject.answer.maps) == len(subject.reads.levels):
-        readings["all maps"] = Reads(maps=subject.reads.levels)
-    left_out = {}
+    readings = _readings(subject)
+    dead = set(trainable)
     for told, reads in readings.items():
         missing = _without_gradient(subject, backbone, reads)
         yield from _odd_gradients(backbone, told)
-        left_out[told] = missing
-    dead = set.intersection(*left_out.values())
+        late = _only_in_training(subject, missing, reads)
+        if late:
+            yield Finding(
+                f"when {told} is read, {some(name for name in trainable if name in late)} get no "
+                "gradient in train mode, though the answer in eval mode depends on them",
+                "let both modes go through the same layers",
+            )
+        dead &= missing - late
     if dead:
         yield Finding(
             f"{len(dead)} of {len(trainable)} parameters never get a gradient, whatever is read: "
@@ -48,15 +53,26 @@ def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
             "use them in forward, without detach(), .data or no_grad(); delete them; or, if a "
             "stock checkpoint has them, set requires_grad_(False) in __init__",
         )
-    for told, missing in left_out.items():
-        if late := missing - dead:
-            late -= unread_parameters(subject.pristine, readings[told])
-        if late:
-            yield Finding(
-                f"when {told} is read, {some(name for name in trainable if name in late)} get no "
-                "gradient in train mode, though the answer in eval mode depends on them",
-                "let both modes go through the same layers",
-            )
+
+
+def _readings(subject: BackboneSubject) -> dict[str, Reads]:
+    """Gives what can be read of it."""
+    readings = {"the vector": Reads(vector=True)}
+    if subject.reads.levels:
+        readings["all maps"] = Reads(maps=subject.reads.levels)
+    if subject.pristine.num_classes is not None:
+        readings["the logits"] = Reads(logits=True)
+    return readings
+
+
+def _only_in_training(subject: BackboneSubject, missing: set[str], reads: Reads) -> set[str]:
+    """Gives those without a gradient that the answer in eval mode depends on."""
+    if not missing:
+        return missing
+    try:
+        return missing - unread_parameters(subject.pristine, reads)
+    except AssemblyError:  # what comes is not as declared; other checks say so
+        return set()
 
 
 def _without_gradient(subject: BackboneSubject, backbone: Backbone, reads: Reads) -> set[str]:
@@ -65,7 +81,9 @@ def _without_gradient(subject: BackboneSubject, backbone: Backbone, reads: Reads
     for attempt in range(TRIES):
         backbone.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            answer = backbone(subject.example(seed=attempt), reads)
+            answer: object = backbone(subject.example(seed=attempt), reads)
+            if not isinstance(answer, Features):
+                raise NotApplicableError("training_gives_the_same_form says what is wrong")
             read = [value for value in named(answer, reads).values() if value.requires_grad]
             if read:
                 torch.stack([_loss(value) for value in read]).sum().backward()  # type: ignore[no-untyped-call]
@@ -79,6 +97,7 @@ def _without_gradient(subject: BackboneSubject, backbone: Backbone, reads: Reads
 
 def _loss(value: Tensor) -> Tensor:
     """Gives a number on which every element of a tensor has a say of its own."""
+    value = value.nan_to_num()  # told by vector_is_as_declared
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(value.shape, generator=generator, dtype=torch.float32)
     scale = value.detach().abs().mean().clamp_min(torch.finfo(value.dtype).tiny)
@@ -95,7 +114,10 @@ def _odd_gradients(backbone: Backbone, told: str) -> Iterator[Finding]:
             "add an epsilon where forward divides, or takes a root or a logarithm",
         )
     by_stage: dict[int, list[str]] = {}
-    anatomy = read_anatomy(backbone)
+    try:
+        anatomy = read_anatomy(backbone)
+    except AssemblyError:  # told by every_parameter_is_in_one_block
+        return
     for slot in anatomy.slots:
         if slot.name in gradients:
             by_stage.setdefault(slot.stage, []).append(slot.name)

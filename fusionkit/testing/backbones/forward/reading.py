@@ -7,6 +7,7 @@ from typing import Any
 
 from fusionkit.features import Features, Reads
 from fusionkit.testing.backbones.forward.compare import differences
+from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 
@@ -16,10 +17,10 @@ __all__ = ["only_what_is_read_comes"]
 @check("make forward give what each field of `reads` asks for", on_meta=True)
 def only_what_is_read_comes(subject: BackboneSubject) -> Iterator[Finding]:
     """Vector and maps come when they are read, alone as together, and nothing else comes."""
+    require_steady(subject)
     backbone = subject.copy()
-    x = subject.example()
     for reads in _requests(len(subject.pristine.levels)):
-        answer: Any = subject.run(backbone, x, reads)
+        answer: Any = subject.run(backbone, subject.example(), reads)
         if not isinstance(answer, Features):
             yield Finding(
                 f"{_told(reads)} gives {type(answer).__name__}", "always return fusionkit.Features"

@@ -78,11 +78,11 @@ def _other_forms(subject: BackboneSubject, answer: Any, told: str) -> Iterator[F
     found = named(answer, subject.reads)
     for name, value in named(subject.answer, subject.reads).items():
         came = found.get(name)
-        # a vector keeps its width, maps their channels
-        wanted = value.shape if name == "vector" else value.shape[:2]
-        shape = None if came is None else tuple(came.shape[: len(wanted)])
-        if shape != tuple(wanted):
+        # how large maps are is asked by levels_are_as_declared
+        wanted = tuple(value.shape) if name == "vector" else (value.ndim,)
+        shape = None if came is None else tuple(came.shape)
+        if shape is None or (shape if name == "vector" else (len(shape),)) != wanted:
             yield Finding(
-                f"at {told} the {name} has shape {shape}, elsewhere {tuple(wanted)}",
+                f"at {told} the {name} has shape {shape}, elsewhere {tuple(value.shape)}",
                 "pool to a width that does not depend on the size, or refuse the size",
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fusionkit.testing.backbones.forward.compare import differences
+from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 
@@ -17,6 +18,7 @@ def equals_the_providers_model(subject: BackboneSubject) -> Iterator[Finding]:
     """With the same parameters and input it gives what the provider's own model gives."""
     if subject.reference is None:
         raise NotApplicableError("there is no reference to compare with")
+    require_steady(subject)
     try:
         backbone = subject.copy_classifying()
     except NotApplicableError:

@@ -1,0 +1,33 @@
+"""Each planted fault of the forward pass is told by the check that is there for it."""
+
+from __future__ import annotations
+
+import pytest
+from evil_forward import EVILS, Evil, Sound, factory
+
+import fusionkit.testing as kit
+from fusionkit.testing.backbones.forward import CHECKS
+
+NAMES = [check.name for check in CHECKS]
+
+
+def test_a_sound_backbone_passes_all() -> None:
+    report = kit.check_backbone(factory(Sound), only=NAMES, on_fail="report")
+    assert report.passed, str(report)
+    skipped = {each.check for each in report.outcomes if each.status == "skipped"}
+    assert skipped == {"equals_the_providers_model"}
+
+
+@pytest.mark.parametrize("evil", EVILS, ids=str)
+def test_the_check_that_is_there_for_it_catches(evil: Evil) -> None:
+    report = kit.check_backbone(evil.make, only=NAMES, on_fail="report")
+    failed = {each.check for each in report.failures}
+    assert evil.check in failed, str(report)
+    assert failed == {evil.check} | evil.also, str(report)
+    told = [finding.what for finding in report[evil.check].findings]
+    assert any(evil.says in what for what in told), told
+    assert all(finding.todo for finding in report[evil.check].findings)
+
+
+def test_every_check_has_something_to_catch() -> None:
+    assert {evil.check for evil in EVILS} == set(NAMES) - {"equals_the_providers_model"}
