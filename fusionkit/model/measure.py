@@ -118,11 +118,15 @@ def _meta_twin(backbone: Backbone, batch: int) -> tuple[Backbone, Any]:
     for buffer in backbone.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
     example = pytree.tree_map_only(Tensor, lambda value: value.to("meta"), backbone.example(batch))
-    return deepcopy(backbone, memo).eval(), example
+    twin = deepcopy(backbone, memo)
+    twin.eval()
+    return twin, example
 
 
 def _real_twin(backbone: Backbone, batch: int) -> tuple[Backbone, Any]:
-    return deepcopy(backbone).eval(), backbone.example(batch)
+    twin = deepcopy(backbone)
+    twin.eval()
+    return twin, backbone.example(batch)
 
 
 def _read(features: Features, reads: Reads) -> list[Tensor]:

@@ -1,0 +1,299 @@
+"""A branch that thaws stage by stage, learns, freezes again; and what was seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+from torch.autograd import backward
+
+from fusionkit.model.anatomy import trunk_of
+from fusionkit.model.fused import FusedModel
+from fusionkit.model.part import Part
+from fusionkit.policy.freeze import Freeze
+from fusionkit.testing.backbones.learning.echo import Heard, listen, strange
+from fusionkit.testing.backbones.learning.first_step import (
+    first_step,
+    require_training,
+    without_gradient,
+    without_locals,
+)
+from fusionkit.testing.backbones.learning.frozen import known_changes, require_cold
+from fusionkit.testing.backbones.learning.once import once
+from fusionkit.testing.backbones.learning.places import BRANCH, Place, backbone_of, places_of
+from fusionkit.testing.backbones.learning.steps import (
+    DECAY,
+    RATE,
+    compose,
+    loss_of,
+    momentum,
+    suffixes,
+)
+from fusionkit.testing.backbones.learning.tensors import changed, keep, some, tensors_of
+from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.check import Finding, NotApplicableError
+
+__all__ = ["Rehearsal", "rehearse"]
+
+Act: TypeAlias = Literal["suffixes", "thawed", "again"]
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What was seen, as findings for the checks that tell it.
+
+    Attributes:
+        bits: frozen parameters and buffers that changed.
+        echo: frozen stages that computed something else than before.
+        gradients: what learns under a policy and got no gradient.
+        thawed: what thawing did not restore.
+        again: what moved after it was frozen again.
+        stopped: the act in which an error ended it, and the error.
+    """
+
+    bits: list[Finding] = field(default_factory=list)
+    echo: list[Finding] = field(default_factory=list)
+    gradients: list[Finding] = field(default_factory=list)
+    thawed: list[Finding] = field(default_factory=list)
+    again: list[Finding] = field(default_factory=list)
+    stopped: tuple[Act, Exception] | None = None
+
+    def tell(self, act: Act, findings: list[Finding]) -> list[Finding]:
+        """Gives an act's findings, or raises what stopped it."""
+        if self.stopped is not None and self.stopped[0] == act:
+            raise self.stopped[1]
+        if self.stopped is not None and not findings:
+            raise NotApplicableError(f"an earlier step failed: {type(self.stopped[1]).__name__}")
+        return findings
+
+
+@once
+def rehearse(subject: BackboneSubject) -> Rehearsal:
+    """Gives what was seen of a branch while all its suffixes learned one after the other.
+
+    One optimizer step each, for every suffix or eight of them; then one more pass of what has
+    thawed, and two of what is frozen again.
+    """
+    require_training(subject)
+    require_cold(subject)
+    told = Rehearsal()
+    act: Act = "suffixes"
+    try:
+        stage = _Stage(subject)
+        stage.thaw_by_and_by(told)
+        act = "thawed"
+        stage.look_at_what_thawed(told)
+        act = "again"
+        stage.freeze_again(told)
+    except Exception as error:  # a stranger's code raises what it likes; the checks tell it
+        told.stopped = act, without_locals(error)
+    return told
+
+
+class _Stage:
+    """The model and optimizer of one rehearsal."""
+
+    def __init__(self, subject: BackboneSubject) -> None:
+        self.model: FusedModel = compose(subject, freeze=Freeze.gradual(start=1))
+        self.part: Part = self.model.parts[BRANCH]
+        self.trunk: nn.Module = trunk_of(backbone_of(self.model))
+        self.places: list[Place] = places_of(self.model)
+        self.optimizer = momentum(self.model)
+        self.x = subject.example()
+        self.start = keep(tensors_of(self.trunk))
+        self.known = known_changes(subject)
+        first = first_step(subject)
+        self.moves = not (first.replaced or first.dead or first.unmoved)
+        self.declared = {
+            name: value.requires_grad
+            for name, value in trunk_of(subject.pristine).named_parameters()
+        }
+        self.last = len(self.part.reach.stages)
+
+    def thaw_by_and_by(self, told: Rehearsal) -> None:
+        reference: Heard = {}
+        for count in (0, *suffixes(self.last)):
+            self.model.train().set_epoch(count)
+            learning = self.part.learning(count)
+            awake = self.awake(learning)
+            with listen(self.places, awake) as heard:
+                backward(loss_of(self.model, self.x))
+            when = f"with {count} of {self.last} stages learning"
+            missing = self.without_gradient(learning) if count < self.last else []
+            if missing and not told.gradients:
+                told.gradients.append(_no_gradient(missing, when))
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            frozen = self.frozen(awake)
+            before = {name: value for name, value in self.start.items() if name in frozen}
+            moved = set(changed(before, tensors_of(self.trunk))) - self.known
+            if moved:
+                self.known |= moved
+                told.bits.append(_moved(sorted(moved), when))
+            reference = reference or heard
+            if not told.echo and (paths := strange(reference, heard)):
+                told.echo.append(_strange(paths, when))
+
+    def look_at_what_thawed(self, told: Rehearsal) -> None:
+        learning = self.part.learning(self.last)
+        wanted = {name: flag and name in learning for name, flag in self.declared.items()}
+        flags = {name: value.requires_grad for name, value in self.trunk.named_parameters()}
+        told.thawed += _thawed(
+            wrong=[name for name in wanted if flags.get(name) is not wanted[name]],
+            fixed=changed(
+                {n: self.start[n] for n in wanted if not wanted[n] and n not in self.known},
+                tensors_of(self.trunk),
+            ),
+            idle=self.unmoved_stages(learning) if self.moves else [],
+            silent=self.silent_modules(learning),
+        )
+        self.start.clear()
+        before = keep(dict(self.trunk.named_parameters()))
+        backward(loss_of(self.model, self.x))
+        moved = changed(before, dict(self.trunk.named_parameters()))
+        told.thawed += _passes([name for name in moved if name not in self.known])
+
+    def freeze_again(self, told: Rehearsal) -> None:
+        other = torch.optim.AdamW(self.model.param_groups(lr=RATE, weight_decay=DECAY))
+        for optimizer in (self.optimizer, other):
+            optimizer.step()
+        self.model.set_epoch(0)
+        before = keep(tensors_of(self.trunk))
+        for optimizer in (self.optimizer, other):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+        for _ in range(2):
+            backward(loss_of(self.model, self.x))
+        for optimizer in (self.optimizer, other):
+            optimizer.step()
+        moved = changed(before, tensors_of(self.trunk))
+        told.again += _again([name for name in moved if name not in self.known])
+
+    def awake(self, learning: frozenset[str]) -> frozenset[int]:
+        return frozenset(slot.stage for slot in self.part.anatomy.slots if slot.name in learning)
+
+    def frozen(self, awake: frozenset[int]) -> set[str]:
+        """Gives the names of the parameters of frozen stages, and of frozen modules' buffers."""
+        stage_of = {slot.name: slot.stage for slot in self.part.anatomy.slots}
+        canonical = {id(value): name for name, value in self.trunk.named_parameters()}
+        frozen = {
+            name
+            for name, value in self.trunk.named_parameters(remove_duplicate=False)
+            if stage_of[canonical[id(value)]] not in awake
+        }
+        for place in self.places:
+            if place.is_frozen(awake):
+                own = place.module.named_buffers(place.path, recurse=False, remove_duplicate=False)
+                frozen |= {name for name, _ in own}
+        return frozen
+
+    def without_gradient(self, learning: frozenset[str]) -> list[str]:
+        named = dict(self.trunk.named_parameters())
+        missing = {name for name in learning if named[name].grad is None}
+        return without_gradient(self.model, self.x, missing)
+
+    def unmoved_stages(self, learning: frozenset[str]) -> list[str]:
+        """Gives the stages of which no parameter moved, though weight decay alone would do it."""
+        now = dict(self.trunk.named_parameters())
+        slots = [slot for slot in self.part.anatomy.slots if slot.name in learning and slot.decays]
+        moved = set(changed({s.name: self.start[s.name] for s in slots}, now))
+        stages = {slot.stage for slot in slots}
+        awake = {slot.stage for slot in slots if slot.name in moved}
+        return [self.part.anatomy.stages[index] for index in sorted(stages - awake)]
+
+    def silent_modules(self, learning: frozenset[str]) -> list[str]:
+        """Gives the dropouts and such, inside of what learns, that are not in train mode."""
+        whole = [place.path for place in self.places if place.learns(learning)]
+        return [
+            place.path
+            for place in self.places
+            if not place.parameters
+            and not place.module.training
+            and any(place.path.startswith(f"{path}.") for path in whole if path)
+        ]
+
+
+def _no_gradient(names: list[str], when: str) -> Finding:
+    return Finding(
+        f"{when} {len(names)} of what learns got no gradient: {some(names)}",
+        "do not switch gradients by `self.training`: the trunk is in eval mode as long as some "
+        "of its stages are frozen",
+    )
+
+
+def _moved(names: list[str], when: str) -> Finding:
+    return Finding(
+        f"{when} one step changed {len(names)} tensors of frozen stages: {some(names)}",
+        "let each module change only buffers of its own, `if self.training`, and share none "
+        "between stages; only the optimizer changes parameters",
+    )
+
+
+def _strange(paths: list[str], when: str) -> Finding:
+    return Finding(
+        f"{when} frozen stages compute otherwise than when all is frozen: {some(paths)}",
+        "let noise and statistics of a stage depend on `training` of a module of that very stage, "
+        "and name its dropouts in its blocks; keep no state from one pass to the next",
+    )
+
+
+def _thawed(
+    *, wrong: list[str], fixed: list[str], idle: list[str], silent: list[str]
+) -> list[Finding]:
+    found = []
+    if wrong:
+        found.append(
+            Finding(
+                f"after everything has thawed requires_grad is not as it was declared: "
+                f"{some(wrong)}",
+                "set requires_grad in __init__ only, neither in forward nor in train()",
+            )
+        )
+    if fixed:
+        found.append(
+            Finding(
+                f"parameters that their author fixed have moved: {some(fixed)}",
+                "change no parameter in forward; what has requires_grad=False stays as it is",
+            )
+        )
+    if idle:
+        found.append(
+            Finding(
+                f"nothing moved in stages that had thawed: {some(idle)}",
+                "use the parameters themselves in forward, not copies of them",
+            )
+        )
+    if silent:
+        found.append(
+            Finding(
+                f"after everything has thawed modules are still in eval mode: {some(silent)}",
+                "let train(mode) hand its argument to super().train(mode)",
+            )
+        )
+    return found
+
+
+def _passes(names: list[str]) -> list[Finding]:
+    if not names:
+        return []
+    return [
+        Finding(
+            f"a forward and a backward pass alone changed {len(names)} parameters: {some(names)}",
+            "compute a normalised or averaged weight anew in each pass, and leave parameters to "
+            "the optimizer",
+        )
+    ]
+
+
+def _again(names: list[str]) -> list[Finding]:
+    if not names:
+        return []
+    return [
+        Finding(
+            f"steps after freezing again changed {len(names)} tensors: {some(names)}",
+            "remember nothing of having learned: what changes a buffer asks `self.training` each "
+            "time",
+        )
+    ]
