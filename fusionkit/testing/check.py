@@ -11,6 +11,8 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import torch
 
+from fusionkit.plugins.guard import undo_side_effects
+
 __all__ = [
     "Check",
     "Finding",
@@ -89,12 +91,15 @@ class Check(Generic[Subject]):
         return self.name
 
     def run(self, subject: Subject) -> Outcome:
-        """Gives the outcome of asking ``subject``, from a fixed random state that is put back."""
+        """Gives the outcome of asking ``subject``, from a fixed random state.
+
+        That is put back afterwards, and so is what else a stranger's code changes for everybody.
+        """
         began = time.perf_counter()
         findings: list[Finding] = []
         status: Status = "passed"
         cause = ""
-        with torch.random.fork_rng(devices=()):
+        with undo_side_effects(), torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
             try:
                 findings.extend(self.ask(subject))

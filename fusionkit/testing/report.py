@@ -70,9 +70,12 @@ class Report:
                 for finding in outcome.findings:
                     yield _paragraph(finding.what, "    ", "- ")
                     yield _paragraph(finding.todo, "      ", "-> ")
+        passed_over: dict[tuple[str, str], list[str]] = {}
         for outcome in self.outcomes:
             if outcome.status in ("expected", "skipped", "not run"):
-                yield _paragraph(f"{outcome.check} ({outcome.cause})", "  ", f"{outcome.status}: ")
+                passed_over.setdefault((outcome.status, outcome.cause), []).append(outcome.check)
+        for (status, cause), checks in passed_over.items():
+            yield _paragraph(f"{', '.join(checks)} ({cause})", "  ", f"{status}: ")
 
 
 def _paragraph(text: str, margin: str, lead: str = "") -> str:

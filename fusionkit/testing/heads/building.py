@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fusionkit.errors import FusionKitError
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
-from fusionkit.testing.heads.subject import REFUSE, HeadSubject, Trial, misfit
+from fusionkit.testing.heads.subject import REFUSE, HeadCase, HeadSubject, Trial, misfit
 
 __all__ = ["CHECKS", "answers", "builds"]
 
@@ -16,7 +16,9 @@ COUNTS = (1, 2, 1000)
 @check("make the factory build a fusionkit.FusionHead: make(inputs, num_classes=5)", first=True)
 def builds(subject: HeadSubject) -> Iterator[Finding]:
     """The factory gives a ``fusionkit.FusionHead`` that says what it reads, for some branches."""
-    if any(trial.built for trial in subject.trials):
+    built = [trial for trial in subject.trials if trial.built]
+    if built:
+        yield from _shared_weights(HeadCase(subject.make, built[0].situation, {}))
         return
     yield from _faults(subject.trials)
     for refusal in dict.fromkeys(trial.refusal for trial in subject.trials if trial.refusal):
@@ -24,6 +26,17 @@ def builds(subject: HeadSubject) -> Iterator[Finding]:
             f"it refuses: {refusal}",
             "build a head for some set of branches; where options name branches, give the same "
             "names to check_head(make, branches=('flow', 'rgb'))",
+        )
+
+
+def _shared_weights(case: HeadCase) -> Iterator[Finding]:
+    one, other = case.build(), case.build()
+    theirs = {id(value) for value in other.parameters()}
+    shared = [name for name, value in one.named_parameters() if id(value) in theirs]
+    if shared:
+        yield Finding(
+            f"two heads share {', '.join(shared[:5])}",
+            "make weights in __init__, not in the class, the module or a cache",
         )
 
 
@@ -93,7 +106,7 @@ def any_number_of_classes(subject: HeadSubject) -> Iterator[Finding]:
     refusals = []
     for count in COUNTS:
         situation = subject.main.situation.with_classes(count)
-        case = type(subject.main)(subject.make, situation, subject.main.reads)
+        case = HeadCase(subject.make, situation, subject.main.reads)
         try:
             answer = case.answer()
         except FusionKitError as error:

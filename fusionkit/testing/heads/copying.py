@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fusionkit.testing.check import Check, Finding
-from fusionkit.testing.heads.each import check_each, distance
+from fusionkit.testing.heads.each import check_each, distance, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 
 __all__ = ["CHECKS"]
@@ -75,7 +75,7 @@ def safetensors(case: HeadCase) -> Iterator[Finding]:
     stored = load(save({name: state[name].contiguous() for name in unique.values()}))
     missing = fresh.load_state_dict(stored, strict=False)
     left = [name for name in missing.missing_keys if name in unique.values()]
-    changed = [name for name, value in stored.items() if not torch.equal(value, state[name])]
+    changed = [name for name, value in stored.items() if not same(value, state[name])]
     if left or missing.unexpected_keys or changed:
         names = ", ".join([*left, *missing.unexpected_keys, *changed][:5])
         yield Finding(f"these tensors do not come back: {names}", "keep dense tensors in buffers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 from fusionkit.testing.check import Check, Finding, NotApplicableError, describe_error
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 
-__all__ = ["ROUNDING", "check_each", "distance"]
+__all__ = ["ROUNDING", "check_each", "distance", "same"]
+
+FIGURES = re.compile(r"[\d.,:]+(e[+-]?\d+)?")
+"""What may differ from case to case in findings that are told once, with the first's figures."""
 
 ROUNDING = 1e-4
 """Two ways of adding up the same float32 numbers differ by less, relative to the largest."""
@@ -34,7 +38,14 @@ def check_each(
 
     def decorate(ask: Callable[[HeadCase], Iterator[Finding]]) -> Check[HeadSubject]:
         def ask_all(subject: HeadSubject) -> Iterator[Finding]:
-            found: dict[Finding, list[str]] = {}
+            found: dict[tuple[str, str], tuple[Finding, list[str]]] = {}
+
+            def note(finding: Finding, title: str) -> None:
+                key = (FIGURES.sub("", finding.what), finding.todo)
+                titles = found.setdefault(key, (finding, []))[1]
+                if title not in titles:
+                    titles.append(title)
+
             causes: list[str] = []
             cases = [case for case in subject.cases if where is None or where(case)]
             if not cases:
@@ -43,12 +54,12 @@ def check_each(
                 torch.manual_seed(0)
                 try:
                     for finding in ask(case):
-                        found.setdefault(finding, []).append(case.title)
+                        note(finding, case.title)
                 except NotApplicableError as error:
                     causes.append(str(error))
                 except Exception as error:  # told like any other finding, for each case
-                    found.setdefault(Finding(describe_error(error), todo), []).append(case.title)
-            for finding, titles in found.items():
+                    note(Finding(describe_error(error), todo), case.title)
+            for finding, titles in found.values():
                 yield Finding(f"{finding.what} (with {_listed(titles)})", finding.todo)
             if not found and len(causes) == len(cases):
                 raise NotApplicableError(causes[0])
@@ -62,6 +73,11 @@ def check_each(
 def _listed(titles: list[str]) -> str:
     shown = titles if len(titles) <= 4 else [*titles[:3], f"{len(titles) - 3} more"]
     return "; ".join(shown)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Tells whether two tensors hold the same values, NaN where NaN is."""
+    return torch.equal(torch.nan_to_num(one.detach()), torch.nan_to_num(other.detach()))
 
 
 def distance(actual: Tensor, expected: Tensor) -> float:

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
-from fusionkit.testing.heads.each import check_each
+from fusionkit.testing.heads.each import check_each, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 
 __all__ = ["CHECKS"]
@@ -106,7 +106,7 @@ def random_numbers_learn(case: HeadCase) -> Iterator[Finding]:
         twin = theirs.get(name)
         if twin is None or not value.is_floating_point() or value.shape != twin.shape:
             continue
-        if not torch.equal(value, twin) and value.unique().numel() > FEW:
+        if not same(value, twin) and value.unique().numel() > FEW:
             yield Finding(
                 f"the buffer {name} holds random numbers, which never learn",
                 "make it an nn.Parameter; a projection that stays random on purpose is told to "

@@ -15,11 +15,9 @@ from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
 from fusionkit.checkpoint.save import save
 from fusionkit.model.fused import FusedModel
-from fusionkit.plugins.guard import undo_side_effects
 from fusionkit.recipe.values import Branch, Head
 from fusionkit.testing.check import Check, Finding, check
 from fusionkit.testing.heads.companions import SIDE, companion_catalog
-from fusionkit.testing.heads.each import check_each
 from fusionkit.testing.heads.learning import backward
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.perturb import perturb
@@ -90,19 +88,23 @@ def _answer(model: FusedModel, x: torch.Tensor) -> torch.Tensor:
     return answer
 
 
-@check_each("change nothing that others share")
-def leaves_its_surroundings_alone(case: HeadCase) -> Iterator[Finding]:
+@check("change nothing that others share")
+def leaves_its_surroundings_alone(subject: HeadSubject) -> Iterator[Finding]:
     """Building and running it sets no seed and changes no setting that others share."""
-    states = []
-    with undo_side_effects() as broad, put_back() as notes:
-        for seed in (1, 2):
-            answer = case.build(seed)(case.features())
-            states.append(torch.get_rng_state())
+    case = subject.main
+    for change in subject.changes:
+        yield Finding(f"it changed {change}", "leave to the user what everybody shares")
+    with put_back() as notes:
+        for mode in (False, True):
+            answer = case.build().train(mode)(case.features())
             if answer.requires_grad:
                 backward(answer)
-    notes += [note.removeprefix("changed ") for note in broad if "torch's" not in note]
-    for note in dict.fromkeys(notes):
-        yield Finding(f"it changed {note}", "leave to the user what everybody shares")
+    for note in notes:
+        yield Finding(f"training or running it changed {note}", "use a context manager")
+    states = []
+    for seed in (1, 2):
+        case.build(seed)
+        states.append(torch.get_rng_state())
     if torch.equal(*states) and any(True for _ in case.build().parameters()):
         yield Finding(
             "it sets torch's seed", "draw from a torch.Generator of your own where you must"

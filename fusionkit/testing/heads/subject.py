@@ -14,9 +14,11 @@ from torch.nn.parameter import is_lazy
 from fusionkit.errors import AssemblyError, ConfigError, FusionKitError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead, HeadInput
+from fusionkit.plugins.guard import undo_side_effects
 from fusionkit.testing.check import Finding, describe_error
 from fusionkit.testing.heads.situations import NAMES, Situation, draw_features, make_situations
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.surroundings import put_back
 
 __all__ = ["HeadCase", "HeadSubject", "Trial"]
 
@@ -101,6 +103,7 @@ class HeadSubject:
     Attributes:
         make: the factory.
         situations: all that it is offered.
+        changes: what the first heads that it built changed of what everybody shares; put back.
     """
 
     def __init__(
@@ -116,11 +119,16 @@ class HeadSubject:
             )
         self.make = make
         self.situations = make_situations(branches)
+        self.changes: tuple[str, ...] = ()
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
         """What came of each situation."""
-        return tuple(try_situation(self.make, situation) for situation in self.situations)
+        with undo_side_effects() as broad, put_back() as notes:
+            trials = tuple(try_situation(self.make, situation) for situation in self.situations)
+        broad = [note.removeprefix("changed ") for note in broad if "torch's" not in note]
+        self.changes = tuple(dict.fromkeys([*notes, *broad]))
+        return trials
 
     @property
     def cases(self) -> tuple[HeadCase, ...]:
