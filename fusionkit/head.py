@@ -59,14 +59,18 @@ class FusionHead(nn.Module, ABC):
         symmetric: whether the head means to treat equal branches alike, so that exchanging what
             they hold may change nothing, as in a sum. Otherwise that is a sign of weights shared
             by mistake, which ``fusionkit.testing.check_head`` tells.
+        takes_missing: whether the head has an answer when branches are absent: ``forward`` is
+            then also called with the features of some branches only, of at least one.
     """
 
     takes_logits: ClassVar[bool] = False
 
     symmetric: bool = False
 
+    takes_missing: bool = False
+
     reads: str | Reads | Mapping[str, str | Reads]
 
     @abstractmethod
     def forward(self, features: Mapping[str, Features]) -> Tensor:
-        """Gives "b k" from what ``reads`` asked for of each branch."""
+        """Gives "b k" from what ``reads`` asked for of each branch that is present."""

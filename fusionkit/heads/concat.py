@@ -21,7 +21,8 @@ class Concat(FusionHead):
 
     Each vector is normalised first, so that a branch whose features are a thousand times larger
     than another's does not drown it. With ``norm="none"`` and nothing else it is one linear
-    layer on [x_1; ...; x_N].
+    layer on [x_1; ...; x_N]. A branch whose input is absent counts as zeros, the mean of what a
+    norm gives.
 
     Args:
         inputs: what the branches offer, by name.
@@ -38,6 +39,8 @@ class Concat(FusionHead):
     Raises:
         ConfigError: an option's value is wrong.
     """
+
+    takes_missing = True
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class Concat(FusionHead):
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives logits "b k"."""
-        logits: Tensor = self.classifier(torch.cat(self.vectors(features), dim=-1))
+        logits: Tensor = self.classifier(torch.cat(self.vectors.with_zeros(features), dim=-1))
         return logits
 
     def extra_repr(self) -> str:

@@ -23,6 +23,8 @@ class Averaging(FusionHead):
     by its vector, through a new linear layer that the head owns. As many classes are taken to
     be the same classes: where they are others, give the branch ``classifier=False``.
 
+    Branches whose input is absent do not count: the weights of the others are made 1 together.
+
     With pretrained classifiers only, equal or given weights and given temperatures there is
     nothing to train.
 
@@ -42,6 +44,7 @@ class Averaging(FusionHead):
     """
 
     takes_logits = True
+    takes_missing = True
 
     def __init__(
         self,
@@ -64,8 +67,8 @@ class Averaging(FusionHead):
         return self.average(self.temperatures(self.scores(features)))
 
     @abstractmethod
-    def average(self, scores: list[Tensor]) -> Tensor:
-        """Gives "b k" from one "b k" of unnormalised scores per branch."""
+    def average(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Gives "b k" from one "b k" of unnormalised scores by branch."""
 
 
 @final
@@ -78,7 +81,7 @@ class MeanLogits(Averaging):
         See ``Averaging`` for the options.
     """
 
-    def average(self, scores: list[Tensor]) -> Tensor:
+    def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives the weighted mean of the scores."""
         return self.weights.average(scores)
 
@@ -93,9 +96,9 @@ class MeanProbabilities(Averaging):
         See ``Averaging`` for the options.
     """
 
-    def average(self, scores: list[Tensor]) -> Tensor:
+    def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives the logarithm of the weighted mean of the softmaxes."""
-        return self.weights.log_average_exp([score.log_softmax(-1) for score in scores])
+        return self.weights.log_average_exp(_log_softmaxes(scores))
 
 
 @final
@@ -111,6 +114,10 @@ class MeanLogProbabilities(Averaging):
         See ``Averaging`` for the options.
     """
 
-    def average(self, scores: list[Tensor]) -> Tensor:
+    def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives the weighted mean of the log-probabilities, normalised."""
-        return self.weights.average([score.log_softmax(-1) for score in scores]).log_softmax(-1)
+        return self.weights.average(_log_softmaxes(scores)).log_softmax(-1)
+
+
+def _log_softmaxes(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: score.log_softmax(-1) for name, score in scores.items()}

@@ -20,10 +20,10 @@ MAP_NORMS = ("layer", "none")
 
 @final
 class BranchMaps(nn.Module):
-    """Gives one "b c_i h w" per branch, in alphabetical order of the branches.
+    """Gives one "b c_i h w" by branch, in alphabetical order of the branches.
 
-    All maps get the height and width of the finest, the branch with the smallest stride, by
-    bilinear interpolation.
+    All maps get the height and width of the finest that is present, of the branch with the
+    smallest stride, by bilinear interpolation.
 
     Args:
         inputs: what the branches offer.
@@ -53,7 +53,7 @@ class BranchMaps(nn.Module):
         norms = per_branch("norm", norm, self.names, missing="layer")
         levels = {name: _find_level(name, inputs[name], chosen[name]) for name in self.names}
         self.reads = {name: Reads(maps=(chosen[name],)) for name in self.names}
-        self.finest = min(self.names, key=lambda name: levels[name].stride)
+        self.strides = {name: levels[name].stride for name in self.names}
         if width == "widest":
             width = max(level.channels for level in levels.values())
         widths = []
@@ -71,10 +71,21 @@ class BranchMaps(nn.Module):
             widths.append(channels)
         self.widths = tuple(widths)
 
-    def forward(self, features: Mapping[str, Features]) -> list[Tensor]:
-        """Gives the maps in the order of ``names``, whatever the order of ``features``."""
-        size = features[self.finest].maps[0].shape[-2:]
-        return [_resize(self.blocks[name](features[name].maps[0]), size) for name in self.names]
+    def forward(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+        """Gives the maps of the branches that are present, whatever their order."""
+        present = [name for name in self.names if name in features]
+        finest = min(present, key=lambda name: self.strides[name])
+        size = features[finest].maps[0].shape[-2:]
+        return {name: _resize(self.blocks[name](features[name].maps[0]), size) for name in present}
+
+    def with_zeros(self, features: Mapping[str, Features]) -> list[Tensor]:
+        """Gives maps "b c_i h w" in the order of ``names``: zeros where a branch is absent."""
+        maps = self(features)
+        like = next(iter(maps.values()))
+        return [
+            maps[name] if name in maps else like.new_zeros(len(like), width, *like.shape[2:])
+            for name, width in zip(self.names, self.widths, strict=True)
+        ]
 
 
 def _find_level(branch: str, given: HeadInput, level: object) -> Level:

@@ -18,7 +18,7 @@ __all__ = ["BranchScores"]
 
 @final
 class BranchScores(nn.Module):
-    """Gives one "b k" of unnormalised scores per branch, in alphabetical order of the branches.
+    """Gives one "b k" of unnormalised scores by branch, in alphabetical order of the branches.
 
     A branch that kept its stock classifier, of as many classes, is read by its logits; any
     other by its vector, through a norm and a new linear layer.
@@ -60,9 +60,10 @@ class BranchScores(nn.Module):
                     "Branch(..., classifier=False)"
                 )
 
-    def forward(self, features: Mapping[str, Features]) -> list[Tensor]:
-        """Gives the scores in the order of ``names``, at least in float32."""
-        return [at_least_float32(self._score(name, features[name])) for name in self.names]
+    def forward(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+        """Gives the scores of the branches that are present, at least in float32."""
+        present = [name for name in self.names if name in features]
+        return {name: at_least_float32(self._score(name, features[name])) for name in present}
 
     def _score(self, name: str, feature: Features) -> Tensor:
         if self.reads[name] == "logits":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +40,13 @@ class BranchTemperatures(nn.Module):
         learned = nn.Parameter(torch.zeros(len(self.names))) if self.given is None else None
         self.register_parameter("log_temperatures", learned)
 
-    def forward(self, scores: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Gives each "b k" divided by its branch's temperature."""
-        if self.log_temperatures is None:
-            assert self.given is not None
-            return [score / value for score, value in zip(scores, self.given, strict=True)]
-        learned = at_least_float32(self.log_temperatures).exp()
-        return [score / value for score, value in zip(scores, learned.unbind(), strict=True)]
+        values: Any = self.given
+        if self.log_temperatures is not None:
+            values = at_least_float32(self.log_temperatures).exp().unbind()
+        by_name = dict(zip(self.names, values, strict=True))
+        return {name: score / by_name[name] for name, score in scores.items()}
 
     def as_dict(self) -> dict[str, float]:
         """Gives the temperatures as they are now, by branch."""

@@ -23,7 +23,8 @@ class TwoStreamMaps(FusionHead):
     The maps of any number of streams are normalised, brought to the size of the finest,
     fused place by place, and turned into logits by a 3x3 convolution, average pooling and a
     linear layer. With ``norm="none"`` and ``hidden=None`` it is a linear layer on the pooled
-    fusion of the paper, unchanged.
+    fusion of the paper, unchanged. A stream whose input is absent is left out of a sum or a
+    maximum, and counts as zeros where maps are concatenated.
 
     Args:
         inputs: what the streams offer, by name.
@@ -44,6 +45,8 @@ class TwoStreamMaps(FusionHead):
         AssemblyError: a stream has no maps, or not the chosen level.
         ConfigError: an option's value is wrong.
     """
+
+    takes_missing = True
 
     def __init__(
         self,
@@ -79,7 +82,10 @@ class TwoStreamMaps(FusionHead):
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives logits "b k"."""
-        logits: Tensor = self.classifier(self.fusion(self.maps(features)))
+        counted = (
+            list(self.maps(features).values()) if self.symmetric else self.maps.with_zeros(features)
+        )
+        logits: Tensor = self.classifier(self.fusion(counted))
         return logits
 
     def extra_repr(self) -> str:

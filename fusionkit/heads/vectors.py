@@ -17,7 +17,7 @@ __all__ = ["BranchVectors"]
 
 @final
 class BranchVectors(nn.Module):
-    """Gives one vector "b d_i" per branch, in alphabetical order of the branches.
+    """Gives one vector "b d_i" by branch, in alphabetical order of the branches.
 
     Args:
         inputs: what the branches offer.
@@ -50,6 +50,16 @@ class BranchVectors(nn.Module):
             widths.append(width)
         self.widths = tuple(widths)
 
-    def forward(self, features: Mapping[str, Features]) -> list[Tensor]:
-        """Gives the vectors in the order of ``names``, whatever the order of ``features``."""
-        return [self.blocks[name](features[name].vector) for name in self.names]
+    def forward(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+        """Gives the vectors of the branches that are present, whatever their order."""
+        present = [name for name in self.names if name in features]
+        return {name: self.blocks[name](features[name].vector) for name in present}
+
+    def with_zeros(self, features: Mapping[str, Features]) -> list[Tensor]:
+        """Gives one vector per branch in the order of ``names``: zeros where a branch is absent."""
+        vectors = self(features)
+        like = next(iter(vectors.values()))
+        return [
+            vectors[name] if name in vectors else like.new_zeros(len(like), width)
+            for name, width in zip(self.names, self.widths, strict=True)
+        ]

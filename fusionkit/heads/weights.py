@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -42,26 +42,40 @@ class BranchWeights(nn.Module):
         learned = nn.Parameter(torch.zeros(len(self.names))) if self.given is None else None
         self.register_parameter("log_weights", learned)
 
-    def average(self, terms: Sequence[Tensor]) -> Tensor:
-        """Gives the sum of weight times term."""
+    def average(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Gives the sum of weight times term, the weights of the terms that are there made 1."""
+        weights: Sequence[Any]
         if self.log_weights is None:
-            assert self.given is not None
-            products = [term * weight for term, weight in zip(terms, self.given, strict=True)]
+            weights = self._constants(terms)
         else:
-            learned = at_least_float32(self.log_weights).softmax(0).unbind()
-            products = [term * weight for term, weight in zip(terms, learned, strict=True)]
-        return reduce(torch.add, products)
+            weights = self._logarithms(terms).softmax(0).unbind()
+        return reduce(torch.add, map(torch.mul, terms.values(), weights))
 
-    def log_average_exp(self, terms: Sequence[Tensor]) -> Tensor:
+    def log_average_exp(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Gives the logarithm of the sum of weight times exp(term), without overflow."""
+        logs: Sequence[Any]
         if self.log_weights is None:
-            assert self.given is not None
-            logs = [math.log(weight) if weight else -math.inf for weight in self.given]
-            shifted = [term + log for term, log in zip(terms, logs, strict=True)]
+            logs = [math.log(each) if each else -math.inf for each in self._constants(terms)]
         else:
-            learned = at_least_float32(self.log_weights).log_softmax(0).unbind()
-            shifted = [term + log for term, log in zip(terms, learned, strict=True)]
-        return torch.stack(shifted).logsumexp(0)
+            logs = self._logarithms(terms).log_softmax(0).unbind()
+        return torch.stack(list(map(torch.add, terms.values(), logs))).logsumexp(0)
+
+    def _constants(self, terms: Collection[str]) -> list[float]:
+        """Gives the constant weights of some branches, together 1; equal if all of them are 0."""
+        assert self.given is not None
+        by_name = dict(zip(self.names, self.given, strict=True))
+        total = sum(by_name[name] for name in terms)
+        if not total:
+            return [1 / len(terms)] * len(terms)
+        return [by_name[name] / total for name in terms]
+
+    def _logarithms(self, terms: Collection[str]) -> Tensor:
+        """Gives the learned logarithms of some branches, "n"."""
+        assert self.log_weights is not None
+        logs = at_least_float32(self.log_weights)
+        if len(terms) == len(self.names):
+            return logs
+        return torch.stack([logs[self.names.index(name)] for name in terms])
 
     def as_dict(self) -> dict[str, float]:
         """Gives the weights as they are now, by branch."""

@@ -15,6 +15,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import PolicyError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead
+from fusionkit.model.absence import check_branch_dropout, fuse_with_dropout
 from fusionkit.model.anatomy import check_unchanged, trunk_of
 from fusionkit.model.compiled import forget_compiled
 from fusionkit.model.diagnosis import Diagnosis, diagnose
@@ -75,6 +76,9 @@ class FusedModel(nn.Module):
             name: tuple(backbone.levels[level].channels for level in self.parts[name].reads.levels)
             for name, backbone in backbones.items()
         }
+        rates = {name: branch.branch_dropout for name, branch in recipe.branches.items()}
+        self._drops = {name: rates[name] for name in self.parts} if any(rates.values()) else {}
+        check_branch_dropout(head, recipe.head.name, rates)
         self._still: dict[str, tuple[nn.Module, ...]] = {}
         self._frozen: dict[str, tuple[nn.Parameter, ...]] = {}
         self._schedulers: tuple[ReferenceType[PolicyScheduler], ...] = ()
@@ -86,23 +90,27 @@ class FusedModel(nn.Module):
 
         Args:
             inputs: one input, where all branches read the same; else a mapping by input name.
-                With ``preprocess="inside"`` raw images "b c h w", uint8 or in [0, 1].
+                With ``preprocess="inside"`` raw images "b c h w", uint8 or in [0, 1]. In eval
+                mode inputs may be left out where the head ``takes_missing`` branches.
 
         Raises:
             DataError: an input is missing, too much, or of a shape that its branch cannot take.
         """
-        fused: Tensor = self.head(self.features(inputs))
+        features = self.features(inputs)
+        if self.training and self._drops and len(features) > 1:
+            return fuse_with_dropout(self.head, features, self._drops)
+        fused: Tensor = self.head(features)
         return fused
 
     def features(self, inputs: Any) -> dict[str, Features]:
         """Gives what the head reads of each branch, by branch."""
-        routed = route(inputs, self._sources)
+        routed = route(inputs, self._sources, self._refusal())
         return {name: self._run(name, x, self.parts[name].reads) for name, x in routed.items()}
 
     def embed(self, inputs: Any) -> dict[str, Tensor]:
         """Gives the pooled embedding "b d" of each branch, by branch, whatever the head reads."""
         embedded = {}
-        for name, x in route(inputs, self._sources).items():
+        for name, x in route(inputs, self._sources, self._refusal()).items():
             vector = self._run(name, x, EMBED).vector
             assert vector is not None
             embedded[name] = vector
@@ -252,6 +260,14 @@ class FusedModel(nn.Module):
             return self.parts[name].learning(epoch)
         except PolicyError as error:
             raise PolicyError(f"branch {name!r} ({self._title(name)}): {error}") from error
+
+    def _refusal(self) -> str:
+        """Says why no branch may be absent, or nothing if some may."""
+        if not self.head.takes_missing:
+            return f"the head {self.recipe.head.name!r} needs every branch"
+        if self.training:
+            return "in training every input is needed, and Branch(branch_dropout=...) leaves out"
+        return ""
 
     def _title(self, name: str) -> str:
         return self.recipe.branches[name].backbone

@@ -12,13 +12,14 @@ from fusionkit.errors import DataError, did_you_mean
 __all__ = ["route"]
 
 
-def route(inputs: Any, sources: Mapping[str, str]) -> dict[str, Any]:
-    """Gives each branch's input by branch.
+def route(inputs: Any, sources: Mapping[str, str], refusal: str = "") -> dict[str, Any]:
+    """Gives each branch's input by branch; without a ``refusal``, of those that have one.
 
     Args:
         inputs: what the model was called with: one input, where all branches read the same, or
             a mapping by input name; a branch prepared on its own is given by its own name.
         sources: the input name of each branch.
+        refusal: why every branch needs its input, for the error; empty if some may be absent.
 
     Raises:
         DataError: an input is missing or is nobody's, or the batches differ in length.
@@ -35,11 +36,13 @@ def route(inputs: Any, sources: Mapping[str, str]) -> dict[str, Any]:
     used: set[str] = set()
     for branch, source in sources.items():
         key = branch if branch in inputs else source
+        if key not in inputs and not refusal:
+            continue
         if key not in inputs:
             given = ", ".join(map(repr, inputs)) or "nothing"
             raise DataError(
                 f"branch {branch!r} reads the input {source!r} (or {branch!r}, prepared for it "
-                f"alone), but got {given}"
+                f"alone), but got {given}; {refusal}"
             )
         routed[branch] = inputs[key]
         used.add(key)
@@ -49,6 +52,11 @@ def route(inputs: Any, sources: Mapping[str, str]) -> dict[str, Any]:
         raise DataError(
             f"no branch reads the input {extra!r}.{did_you_mean(str(extra), known)} "
             f"The inputs are {', '.join(sorted(set(sources.values())))}"
+        )
+    if not routed:
+        raise DataError(
+            "no branch has an input; some may be absent, but not all: "
+            f"{', '.join(sorted(set(sources.values())))}"
         )
     _check_batches(routed)
     return routed

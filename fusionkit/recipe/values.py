@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import nn
 
 from fusionkit.errors import ConfigError
-from fusionkit.numbers import is_count
+from fusionkit.numbers import is_count, is_number
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
@@ -44,6 +44,8 @@ class Branch:
         lr: how fast it learns.
         preprocessing: takes the place of how the weights say their inputs were prepared, as a
             whole: what it leaves out is at ``Preprocessing``'s defaults, not the weights'.
+        branch_dropout: how often, in [0, 1), a training sample loses this whole branch, so that
+            the model answers well when its input is absent (arXiv:1501.00102).
         options: further options of the provider's factory.
     """
 
@@ -56,6 +58,7 @@ class Branch:
     freeze: Freeze = field(default_factory=Freeze.none)
     lr: LR = field(default_factory=LR)
     preprocessing: Preprocessing | None = None
+    branch_dropout: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +101,11 @@ class Branch:
                 )
         if self.preprocessing is not None:
             _check_type("Branch.preprocessing", self.preprocessing, Preprocessing)
+        if not is_number(self.branch_dropout) or not 0 <= self.branch_dropout < 1:
+            raise ConfigError(
+                "Branch.branch_dropout is a share from 0 up to but not including 1, got "
+                f"{self.branch_dropout!r:.80}"
+            )
         object.__setattr__(self, "options", _options("Branch", self.options))
 
 

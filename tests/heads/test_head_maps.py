@@ -21,7 +21,7 @@ def test_an_adapted_stream_starts_no_louder():
         "narrow": fk.Features(maps=(torch.randn(2, 8, 5, 5),)),
         "wide": fk.Features(maps=(torch.randn(2, 32, 5, 5),)),
     }
-    narrow, wide = maps(features)
+    narrow, wide = maps(features).values()
     assert narrow.square().sum().item() == pytest.approx(2 * 8 * 25, rel=1e-4)
     assert wide.square().mean().item() == pytest.approx(1, rel=0.2)
 

@@ -13,4 +13,4 @@ def test_widths_are_those_that_come_out():
     vectors = BranchVectors(inputs, project={"audio": 9, "text": None})
     assert vectors.widths == (9, 7, 3)
     features = make_features(Concat(inputs, num_classes=2), inputs)
-    assert tuple(x.shape[1] for x in vectors(features)) == vectors.widths
+    assert tuple(x.shape[1] for x in vectors(features).values()) == vectors.widths

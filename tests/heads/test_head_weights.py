@@ -22,7 +22,7 @@ def test_learned_weights_stay_on_the_simplex_wherever_they_go():
     with torch.no_grad():
         weights.log_weights.copy_(torch.tensor([-200.0, 50.0]))
     assert weights.as_dict() == {"a": 0.0, "b": 1.0}
-    terms = [torch.tensor([[1.0]]), torch.tensor([[2.0]])]
+    terms = {"a": torch.tensor([[1.0]]), "b": torch.tensor([[2.0]])}
     assert weights.average(terms) == 2.0
     assert weights.log_average_exp(terms) == 2.0
 
@@ -30,5 +30,5 @@ def test_learned_weights_stay_on_the_simplex_wherever_they_go():
 def test_one_branch_passes_through_bit_for_bit():
     x = torch.randn(3, 4)
     weights = BranchWeights(["only"])
-    assert torch.equal(weights.average([x]), x)
-    assert torch.equal(weights.log_average_exp([x]), x)
+    assert torch.equal(weights.average({"only": x}), x)
+    assert torch.equal(weights.log_average_exp({"only": x}), x)

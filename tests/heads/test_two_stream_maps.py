@@ -184,12 +184,12 @@ def test_inputs_of_different_sizes_meet_at_the_size_of_the_finest():
         "audio": fk.Features(maps=(torch.randn(2, 3, 7, 5),)),
         "image": fk.Features(maps=(torch.randn(2, 3, 4, 9),)),
     }
-    assert [tuple(x.shape) for x in head.maps(maps)] == [(2, 3, 7, 5), (2, 3, 7, 5)]
+    assert [tuple(x.shape) for x in head.maps(maps).values()] == [(2, 3, 7, 5), (2, 3, 7, 5)]
     assert head(maps).shape == (2, 3)
     height, width = (side // LEVELS["image"][-1].stride for side in IMAGE_SIZE)
     other = TwoStreamMaps(make_inputs(2), num_classes=3)
     features = make_features(other, make_inputs(2))
-    assert {tuple(x.shape[-2:]) for x in other.maps(features)} == {(height, width)}
+    assert {tuple(x.shape[-2:]) for x in other.maps(features).values()} == {(height, width)}
 
 
 def test_maps_of_one_place_work():

@@ -47,11 +47,11 @@ READS = r"branch 'flow' reads the input 'motion' \(or 'flow', prepared for it al
     ("given", "message"),
     [
         (images(), r"reads 2 inputs: call model\(\{'image': \.\.\., 'motion': \.\.\.\}\)"),
-        ({}, READS + "but got nothing$"),
-        ({"image": images()}, READS + "but got 'image'$"),
+        ({}, READS + "but got nothing; the head 'odd/sum' needs every branch$"),
+        ({"image": images()}, READS + "but got 'image'; the head 'odd/sum' needs"),
         (
             {"image": images(), "motin": images(channels=2)},
-            READS + "but got 'image', 'motin'$",
+            READS + "but got 'image', 'motin'; the head",
         ),
         (
             {"image": images(), "motion": images(channels=2), "imagine": images()},
