@@ -91,6 +91,7 @@ class BareNorm(OddNet):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(in_channels)
+        self.levels = ()
         self.norms = nn.ModuleList(nn.BatchNorm2d(8, affine=False) for _ in range(3))
         self.stages = (
             fk.Stage("one", ("one", "norms.0")),
@@ -109,6 +110,7 @@ class OldSpectral(OddNet):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(in_channels)
+        self.first_layers = ("one.weight_orig",)
         self.one = spectral_norm(self.one)
         self.three = spectral_norm(self.three)
 
@@ -118,12 +120,17 @@ class NewSpectral(OddNet):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(in_channels)
+        self.first_layers = ("one.parametrizations.weight.original",)
         self.one = parametrizations.spectral_norm(self.one)
         self.three = parametrizations.spectral_norm(self.three)
 
 
 class FunctionalNoise(OddNet):
     """Drops between its stages by a function of its own mode."""
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__(in_channels)
+        self.levels = ()
 
     def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
         x = functional.dropout(torch.tanh(self.one(x)), 0.5, self.training)
@@ -162,6 +169,7 @@ class Tokens(fk.Backbone):
         self.in_channels = in_channels
         self.embed_dim = 8
         self.fixed_size = (SIZE, SIZE)
+        self.first_layers = ("embed.weight",)
         self.norm = nn.LayerNorm(8)  # registered first, runs last
         self.cls_token = nn.Parameter(torch.zeros(1, 1, 8))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, 8))  # read by nobody
@@ -184,6 +192,7 @@ class Caches(OddNet):
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(in_channels)
         self.two = CachedScale(8)
+        self.levels = (fk.Level(8, 2), fk.Level(8, 2), fk.Level(8, 4))
         self.stages = (fk.Stage("one"), fk.Stage("two"), fk.Stage("three"))
 
 
@@ -229,7 +238,7 @@ class Classifies(OddNet):
     def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
         features = super().forward(x, fk.Reads(vector=True, maps=reads.maps))
         logits = self.fc(features.vector) if reads.logits else None
-        return features._replace(logits=logits)
+        return features._replace(vector=features.vector if reads.vector else None, logits=logits)
 
 
 class Gives(OddNet):

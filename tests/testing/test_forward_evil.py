@@ -31,3 +31,22 @@ def test_the_check_that_is_there_for_it_catches(evil: Evil) -> None:
 
 def test_every_check_has_something_to_catch() -> None:
     assert {evil.check for evil in EVILS} == set(NAMES) - {"equals_the_providers_model"}
+
+
+ON_META = [
+    evil for evil in EVILS if str(evil) in {"DeadLayer", "Orphan", "WrongStride", "WrongWidth"}
+]
+
+
+@pytest.mark.parametrize("evil", ON_META, ids=str)
+def test_faults_of_structure_are_caught_without_data(evil: Evil) -> None:
+    report = kit.check_backbone(evil.make, only=NAMES, on_meta=True, on_fail="report")
+    assert {each.check for each in report.failures} == {evil.check}, str(report)
+    told = [finding.what for finding in report[evil.check].findings]
+    assert any(evil.says in what for what in told), told
+
+
+def test_a_sound_backbone_passes_without_data() -> None:
+    report = kit.check_backbone(factory(Sound), only=NAMES, on_meta=True, on_fail="report")
+    assert report.passed, str(report)
+    assert len([each for each in report.outcomes if each.status == "passed"]) > 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ TRIES = 3
 """Passes before a parameter counts as left out: whole layers may be dropped by chance."""
 
 
-@check("make forward and backward run in train mode, and forward differentiable")
+@check("make forward and backward run in train mode, and forward differentiable", on_meta=True)
 def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
     """Each parameter gets a gradient in train mode when vector or maps are read; none is dead.
 
@@ -36,6 +36,9 @@ def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
     readings = _readings(subject)
     dead = set(trainable)
     for told, reads in readings.items():
+        if subject.on_meta:  # nothing is computed there, but what depends on what is known
+            dead &= _unread(subject, reads, otherwise=())
+            continue
         missing = _without_gradient(subject, backbone, reads)
         yield from _odd_gradients(backbone, told)
         late = _only_in_training(subject, missing, reads)
@@ -67,12 +70,21 @@ def _readings(subject: BackboneSubject) -> dict[str, Reads]:
 
 def _only_in_training(subject: BackboneSubject, missing: set[str], reads: Reads) -> set[str]:
     """Gives those without a gradient that the answer in eval mode depends on."""
-    if not missing:
-        return missing
+    return missing - _unread(subject, reads, otherwise=missing) if missing else missing
+
+
+def _unread(subject: BackboneSubject, reads: Reads, otherwise: Iterable[str]) -> frozenset[str]:
+    """Gives what the answer in eval mode does not depend on, as ``compose`` finds it.
+
+    Args:
+        subject: what is asked.
+        reads: what is read of it.
+        otherwise: given where what comes is not as declared, which other checks tell.
+    """
     try:
-        return missing - unread_parameters(subject.pristine, reads)
-    except AssemblyError:  # what comes is not as declared; other checks say so
-        return set()
+        return unread_parameters(subject.pristine, reads)
+    except AssemblyError:
+        return frozenset(otherwise)
 
 
 def _without_gradient(subject: BackboneSubject, backbone: Backbone, reads: Reads) -> set[str]:

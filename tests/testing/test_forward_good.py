@@ -1,0 +1,119 @@
+"""What keeps its promises passes every check of the forward pass: toys and real networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import odd_toys
+import pytest
+import torch
+import toys
+from evil_forward import Sound, factory
+from torch import Tensor
+
+import fusionkit as fk
+import fusionkit.testing as kit
+from fusionkit.testing.backbones.forward import CHECKS
+from fusionkit.testing.sweep.references import reference_for
+
+NAMES = [check.name for check in CHECKS]
+
+
+def _classless(kind: Callable[..., fk.Backbone]) -> Callable[..., fk.Backbone]:
+    def make(*, in_channels: int = 3, weights: str | None = None) -> fk.Backbone:
+        return kind(in_channels)
+
+    return make
+
+
+def _classifies(*, in_channels: int = 3, num_classes: int | None = None) -> fk.Backbone:
+    return odd_toys.Classifies(in_channels, num_classes if num_classes == 5 else None)
+
+
+class FlatInput(toys.VectorNet):
+    def check_input(self, x: Any) -> None:
+        if not isinstance(x, Tensor):
+            raise fk.DataError(f"takes a tensor, got {type(x).__name__}")
+        super().check_input(x)
+
+
+class Mapped(toys.VectorNet):
+    """Takes a mapping, as text backbones do."""
+
+    def check_input(self, x: Any) -> None:
+        if not isinstance(x, dict) or set(x) != {"values", "mask"}:
+            raise fk.DataError("takes a mapping of values and mask")
+        super().check_input(x["values"])
+
+    def example(self, batch: int = 2) -> dict[str, Tensor]:
+        values = super().example(batch)
+        return {"values": values, "mask": torch.ones(values.shape, dtype=torch.bool)}
+
+    def forward(self, x: Any, reads: fk.Reads) -> fk.Features:
+        return super().forward(x["values"] * x["mask"], reads)
+
+
+TOYS: dict[str, Callable[..., fk.Backbone]] = {
+    "tiny": _classless(toys.TinyNet),
+    "undeclared": _classless(partial(toys.TinyNet, declare=False)),
+    "vector": _classless(FlatInput),
+    "mapped": _classless(Mapped),
+    "classifies": _classifies,
+    **{name: _classless(kind) for name, kind in odd_toys.PLAIN.items()},
+}
+EXPECTED = {"tokens": {"every_parameter_learns": "it has a mask token that nobody reads"}}
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_toy_passes(name: str) -> None:
+    kit.check_backbone(TOYS[name], only=NAMES, expected_failures=EXPECTED.get(name))
+
+
+def test_no_arguments_at_all_are_enough() -> None:
+    report = kit.check_backbone(Sound, only=NAMES, on_fail="report")
+    assert report.passed, str(report)
+    nothing = kit.check_backbone(lambda: Sound(3, None), only=NAMES)
+    assert nothing["other_channel_counts_work"].cause == "the factory takes no in_channels"
+
+
+REAL: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
+    "timm/resnet18": ({}, {}),
+    "timm/mobilenetv3_small_050": ({}, {}),
+    "timm/efficientnet_b0": ({"drop_path_rate": 0.2}, {}),
+    "timm/vit_tiny_patch16_224": ({"img_size": 64}, {}),
+    "timm/eva02_tiny_patch14_224": ({"img_size": 56}, {}),
+    "timm/swin_tiny_patch4_window7_224": ({"img_size": 64, "window_size": 2}, {}),
+    "timm/levit_128s": ({"img_size": 64}, {}),
+    "timm/crossvit_tiny_240": (
+        {},
+        {"levels_are_as_declared": "it resizes any image to 240 and 224 pixels inside"},
+    ),
+    "torchvision/googlenet": ({}, {}),
+    "torchvision/squeezenet1_1": ({}, {}),
+    "torchvision/regnet_y_400mf": ({}, {}),
+    "torchvision/r3d_18": ({}, {}),
+}
+
+
+@pytest.mark.parametrize("name", REAL, ids=lambda name: name.replace("/", "-"))
+def test_a_real_network_passes_and_equals_its_providers(name: str) -> None:
+    options, expected = REAL[name]
+    make = partial(fk.Catalog.installed().backbone(name).factory, **options)
+    report = kit.check_backbone(
+        make, only=NAMES, reference=reference_for(name, options), expected_failures=expected
+    )
+    assert report["equals_the_providers_model"].status == "passed"
+
+
+def test_another_answer_than_the_providers_is_told() -> None:
+    def reference(backbone: fk.Backbone, x: Any) -> fk.Features:
+        maps = backbone.trunk(x)
+        return fk.Features(vector=backbone.top(maps[-1].amax((2, 3))), maps=tuple(maps))
+
+    report = kit.check_backbone(factory(Sound), only=NAMES, reference=reference, on_fail="report")
+    assert [each.check for each in report.failures] == ["equals_the_providers_model"]
+    (finding,) = report["equals_the_providers_model"].findings
+    assert finding.what.startswith("compared with the provider's own model, the vector differs by")
+    assert "the provider's own forward pass" in finding.todo
