@@ -167,14 +167,21 @@ class BackboneSubject:
 
     @cached_property
     def _copies_are_sound(self) -> bool:
-        """Whether deep copies share nothing; a check of its own tells when they do."""
+        """Whether deep copies are equal and share nothing; a check of its own tells of others."""
         try:
             twin = deepcopy(self.pristine)
         except Exception:  # told by the check of copies; here another way is taken
             return False
-        mine = {id(value) for value in self.pristine.state_dict(keep_vars=True).values()}
-        theirs = {id(value) for value in twin.state_dict(keep_vars=True).values()}
-        return twin is not self.pristine and not mine & theirs
+        ours = self.pristine.state_dict(keep_vars=True)
+        theirs = twin.state_dict(keep_vars=True)
+        mine, other = ({id(value) for value in state.values()} for state in (ours, theirs))
+        if twin is self.pristine or mine & other or len(mine) != len(other):
+            return False
+        return ours.keys() == theirs.keys() and all(
+            torch.equal(value, theirs[name])
+            for name, value in ours.items()
+            if isinstance(value, Tensor) and not value.is_meta and value.layout is torch.strided
+        )
 
     @cached_property
     def reads(self) -> Reads:

@@ -9,33 +9,29 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from fusionkit.backbone.contract import Backbone
+from fusionkit.testing.backbones.keeping.another import another
 from fusionkit.testing.backbones.keeping.answers import (
     difference,
-    exercise,
     held_in,
     named,
-    require_steady,
 )
 from fusionkit.testing.backbones.keeping.copies import storages
 from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import Finding, check
+from fusionkit.testing.check import Finding, NotApplicableError, check
 
 __all__ = ["instances_share_nothing", "is_let_go"]
-
-SEED = 4321
 
 
 @check("make two calls of the factory give two backbones that know nothing of each other")
 def instances_share_nothing(subject: BackboneSubject) -> Iterator[Finding]:
     """Two backbones of one factory share no tensor, and using one leaves the other as it was."""
     wanted = subject.answer
-    other = _another(subject)
-    if other is subject.pristine:
-        yield Finding("the factory gives the same backbone at each call", "build a new one")
+    try:
+        other = another(subject)
+    except NotApplicableError as error:
+        yield Finding(str(error), "build a new one")
         return
     known = storages(subject.pristine)
     shared = [name for address, name in storages(other).items() if address in known]
@@ -50,9 +46,9 @@ def instances_share_nothing(subject: BackboneSubject) -> Iterator[Finding]:
             f"a class holds tensors for all of its instances: {named(on_classes)}",
             "set them on self, as buffers if they are constant",
         )
-    told = difference(subject.run(subject.copy(), subject.example()), wanted)
-    if told:
-        require_steady(subject)
+    x = subject.example()
+    told = difference(subject.run(subject.copy(), x), wanted)
+    if told and not difference(subject.run(subject.copy(), x), subject.run(subject.copy(), x)):
         yield Finding(
             f"after another backbone was used: {told}",
             "keep no state in globals, classes or default arguments",
@@ -62,7 +58,7 @@ def instances_share_nothing(subject: BackboneSubject) -> Iterator[Finding]:
 @check("keep no reference to the backbone outside of it")
 def is_let_go(subject: BackboneSubject) -> Iterator[Finding]:
     """A used backbone that nobody needs any more is freed by Python's garbage collection."""
-    gone = weakref.ref(_another(subject))
+    gone = weakref.ref(another(subject))
     subject.spare = None
     if gone() is not None:
         gc.collect()  # takes long, and what is in no circle went without it
@@ -73,16 +69,6 @@ def is_let_go(subject: BackboneSubject) -> Iterator[Finding]:
             "keep no list of instances, no lru_cache on methods, no hook on torch itself; a "
             "weakref.WeakSet does not hold what it lists",
         )
-
-
-def _another(subject: BackboneSubject) -> Backbone:
-    """Gives a backbone of another seed that was used; the subject has answered before."""
-    if subject.spare is None:
-        assert subject.answer is not None
-        torch.manual_seed(SEED)
-        subject.spare = subject.build()
-        exercise(subject, subject.spare)
-    return subject.spare
 
 
 def _on_class(kind: type[nn.Module]) -> Iterator[str]:

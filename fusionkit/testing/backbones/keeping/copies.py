@@ -9,17 +9,18 @@ import torch
 from torch import nn
 
 from fusionkit.backbone.contract import Backbone
+from fusionkit.testing.backbones.keeping.another import another
 from fusionkit.testing.backbones.keeping.answers import (
     difference,
     empty_out,
     eval_with_gradients,
-    exercise,
     named,
     require_steady,
     ties,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import Finding, check
+from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.perturb import perturb
 
 __all__ = ["deepcopy_is_independent", "storages"]
 
@@ -33,8 +34,12 @@ NOISE = 1e-4
 )
 def deepcopy_is_independent(subject: BackboneSubject) -> Iterator[Finding]:
     """A deep copy, made after use, answers as the original does, and shares nothing with it."""
-    used = subject.copy()
-    exercise(subject, used)
+    used = another(subject)  # no copy itself, as what a closure holds on to is what was built
+    if storages(used).keys() & storages(subject.pristine).keys():
+        raise NotApplicableError("it shares memory with another of its factory")
+    perturb(used, seed=5)
+    used.train()
+    used.eval()  # so that tables which are kept in eval mode are worked out again
     x = subject.example()
     wanted = eval_with_gradients(subject, used, x)
     twin = deepcopy(used)

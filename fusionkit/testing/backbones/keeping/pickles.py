@@ -37,7 +37,7 @@ def pickle_round_trip(subject: BackboneSubject) -> Iterator[Finding]:
             "leave out __reduce__; an nn.Module pickles itself",
         )
         return
-    if ties(back) != ties(used):
+    if ties(back) != ties(subject.pristine):
         yield Finding(
             "tied parameters are not tied after a pickle round trip",
             "leave out __setstate__; torch's own keeps ties",

@@ -8,8 +8,8 @@ from itertools import chain
 import torch
 from torch import nn
 
-from fusionkit.backbone.contract import Backbone
 from fusionkit.tensors.state import state_problems
+from fusionkit.testing.backbones.keeping.another import build_anew
 from fusionkit.testing.backbones.keeping.answers import (
     difference,
     exercise,
@@ -47,7 +47,7 @@ def state_dict_is_complete(subject: BackboneSubject) -> Iterator[Finding]:
         if not difference(subject.run(subject.spare, subject.example()), subject.answer):
             return
     torch.manual_seed(SEED)
-    fresh: Backbone = subject.build().eval()
+    fresh = build_anew(subject)
     fresh.load_state_dict(state)
     told = difference(subject.run(fresh, subject.example()), subject.answer)
     if told:

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import torch
 
+from fusionkit.testing.backbones.keeping.another import build_anew
 from fusionkit.testing.backbones.keeping.answers import exercise, named
 from fusionkit.testing.backbones.subject import BackboneSubject, first_values
 from fusionkit.testing.check import Finding, check
@@ -60,7 +61,7 @@ def _round(subject: BackboneSubject, seed: int) -> dict[str, Any]:
         notes = stack.enter_context(put_back())
         for watch in (_environment, _threads, _filters, _path, _random_states, _left_open):
             stack.enter_context(watch(found, seed))
-        backbone = subject.build().eval()
+        backbone = build_anew(subject)
         built = subject.undone
         exercise(subject, backbone)
     found.update(dict.fromkeys((*built, *notes)))
@@ -122,7 +123,7 @@ def _path(found: dict[str, Any], seed: int) -> Iterator[None]:
     before = list(sys.path)
     yield
     if sys.path != before:
-        added = [place for place in sys.path if place not in before]
+        added = list(Counter(sys.path) - Counter(before))
         found[f"sys.path{f' (adds {added[0]!r})' if added else ''}"] = None
         sys.path[:] = before
 
