@@ -15,6 +15,7 @@ from fusionkit.errors import AssemblyError
 from fusionkit.features import Features
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
+from fusionkit.testing.backbones.learning.models import learning_model
 from fusionkit.testing.backbones.learning.once import once
 from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of
 from fusionkit.testing.backbones.learning.steps import judge_answer, loss_of
@@ -91,11 +92,11 @@ def without_gradient(model: FusedModel, x: Any, names: set[str]) -> list[str]:
 
 def _take(subject: BackboneSubject, seen: FirstStep) -> None:
     expected = subject.answer
-    model = subject.compose().train()
+    model = learning_model(subject).train()
     backbone = backbone_of(model)
     trunk = trunk_of(backbone)
     before = dict(trunk.named_parameters())
-    learning = model.parts[BRANCH].learning(0)
+    learning = model.parts[BRANCH].learning(model.epoch)
     optimizer = torch.optim.Adam(model.param_groups(lr=RATE))
     seen.misplaced = _misplaced(model, optimizer)
     x = subject.example()

@@ -14,8 +14,8 @@ from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
+from fusionkit.testing.backbones.learning.models import compose
 from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of
-from fusionkit.testing.backbones.learning.steps import compose
 from fusionkit.testing.backbones.learning.tensors import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check

@@ -8,10 +8,10 @@ from torch import nn
 
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
-from fusionkit.policy.freeze import Freeze
+from fusionkit.testing.backbones.learning.models import frozen_model
 from fusionkit.testing.backbones.learning.once import once
 from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of, places_of
-from fusionkit.testing.backbones.learning.steps import compose, suffixes
+from fusionkit.testing.backbones.learning.steps import suffixes
 from fusionkit.testing.backbones.learning.tensors import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
@@ -42,7 +42,7 @@ def require_modes(subject: BackboneSubject) -> None:
 
 @once
 def _observe(subject: BackboneSubject) -> list[Finding]:
-    model = compose(subject, freeze=Freeze.gradual(start=1))
+    model = frozen_model(subject)
     findings = _returned(backbone_of(model))
     stages = model.parts[BRANCH].reach.stages
     hot: dict[str, str] = {}

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fusionkit.policy.freeze import Freeze
 from fusionkit.testing.backbones.learning.first_step import first_step, require_training
 from fusionkit.testing.backbones.learning.frozen import require_cold
-from fusionkit.testing.backbones.learning.places import BRANCH
+from fusionkit.testing.backbones.learning.models import last_epoch
 from fusionkit.testing.backbones.learning.steps import (
     judge_answer,
     momentum,
@@ -112,7 +112,7 @@ def _learn(subject: BackboneSubject, folder: Path, rank: int) -> dict[str, Tenso
         model = subject.compose(freeze=Freeze.gradual(start=1))
         optimizer = momentum(model)
         torch.manual_seed(rank)
-        for epoch in (0, len(model.parts[BRANCH].reach.stages)):
+        for epoch in (0, last_epoch(model)):
             model.train().set_epoch(epoch)
             wrapped: nn.Module = DistributedDataParallel(model)
             for step in range(2):

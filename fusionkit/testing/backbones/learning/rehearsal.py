@@ -12,7 +12,6 @@ from torch.autograd import backward
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
 from fusionkit.model.part import Part
-from fusionkit.policy.freeze import Freeze
 from fusionkit.testing.backbones.learning.echo import Heard, listen, strange
 from fusionkit.testing.backbones.learning.first_step import (
     first_step,
@@ -21,12 +20,12 @@ from fusionkit.testing.backbones.learning.first_step import (
     without_locals,
 )
 from fusionkit.testing.backbones.learning.frozen import known_changes, require_cold
+from fusionkit.testing.backbones.learning.models import frozen_model, last_epoch
 from fusionkit.testing.backbones.learning.once import once
 from fusionkit.testing.backbones.learning.places import BRANCH, Place, backbone_of, places_of
 from fusionkit.testing.backbones.learning.steps import (
     DECAY,
     RATE,
-    compose,
     loss_of,
     momentum,
     suffixes,
@@ -96,7 +95,7 @@ class _Stage:
     """The model and optimizer of one rehearsal."""
 
     def __init__(self, subject: BackboneSubject) -> None:
-        self.model: FusedModel = compose(subject, freeze=Freeze.gradual(start=1))
+        self.model: FusedModel = frozen_model(subject)
         self.part: Part = self.model.parts[BRANCH]
         self.trunk: nn.Module = trunk_of(backbone_of(self.model))
         self.places: list[Place] = places_of(self.model)
@@ -110,7 +109,7 @@ class _Stage:
             name: value.requires_grad
             for name, value in trunk_of(subject.pristine).named_parameters()
         }
-        self.last = len(self.part.reach.stages)
+        self.last = last_epoch(self.model)
 
     def thaw_by_and_by(self, told: Rehearsal) -> None:
         reference: Heard = {}

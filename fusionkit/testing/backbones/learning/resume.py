@@ -20,6 +20,7 @@ from fusionkit.recipe.values import Branch, Head
 from fusionkit.testing.backbones.learning import steps
 from fusionkit.testing.backbones.learning.first_step import require_training
 from fusionkit.testing.backbones.learning.frozen import require_quiet
+from fusionkit.testing.backbones.learning.models import learning_model
 from fusionkit.testing.backbones.learning.places import BRANCH
 from fusionkit.testing.backbones.learning.tensors import changed, keep, same_bits, some
 from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
@@ -51,7 +52,7 @@ def resumed_training_goes_on(subject: BackboneSubject) -> Iterator[Finding]:
 
 def _compare(subject: BackboneSubject) -> Iterator[Finding]:
     x, y = subject.example(), subject.example(seed=1)
-    run = _Run(steps.compose(subject))
+    run = _Run(learning_model(subject))
     run.evaluate(x)
     run.step(x)
     saved = run.save()
@@ -88,7 +89,7 @@ class _Run:
     """A model in training, and all that its next step depends on."""
 
     def __init__(self, model: FusedModel) -> None:
-        self.model = model.train().set_epoch(0)
+        self.model = model.train()
         self.optimizer = steps.momentum(model)
         self.scheduler = model.lr_scheduler(self.optimizer, "cosine", total_steps=LENGTH)
 

@@ -9,17 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
-from fusionkit.errors import FusionKitError
 from fusionkit.features import Features
 from fusionkit.model.fused import FusedModel
 from fusionkit.testing.backbones.learning.places import BRANCH
-from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import NotApplicableError
 
 __all__ = [
     "DECAY",
     "RATE",
-    "compose",
     "judge_answer",
     "loss_of",
     "momentum",
@@ -32,14 +28,6 @@ __all__ = [
 MOST_SUFFIXES = 8
 RATE = 1e-3
 DECAY = 0.1
-
-
-def compose(subject: BackboneSubject, **settings: Any) -> FusedModel:
-    """Gives ``subject.compose(...)``, or leaves the check to the one that says why it fails."""
-    try:
-        return subject.compose(**settings)
-    except FusionKitError as error:
-        raise NotApplicableError("trains says why it cannot be composed") from error
 
 
 def suffixes(stage_count: int) -> list[int]:

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.model.fused import FusedModel
 from fusionkit.testing.backbones.learning.frozen import require_quiet
-from fusionkit.testing.backbones.learning.steps import compose
+from fusionkit.testing.backbones.learning.models import compose
 from fusionkit.testing.backbones.learning.tensors import same_bits
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
