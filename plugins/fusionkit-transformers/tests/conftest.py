@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from fake_hub import FakeHub
 
 HUB = FakeHub(Path(tempfile.mkdtemp(prefix="fusionkit-hub-")))

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from fusionkit_transformers.build import build_backbone
 from torch import Tensor, nn
 
 import fusionkit as fk
-from fusionkit_transformers.build import build_backbone
 
 CLASSES = 5  # as many as the conformance kit asks for
 

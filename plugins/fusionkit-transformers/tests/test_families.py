@@ -25,6 +25,9 @@ from torch import Tensor
 import fusionkit as fk
 
 EVERY = sorted({**IMAGES, **TEXTS})
+SOME = ["vit", "swin", "siglip2_vision_model", "levit", "bert", "t5"]
+"""One of each way to be built, for what the conformance kit asks as well."""
+
 VECTOR = fk.Reads(vector=True)
 TOKENS = sorted(
     {"vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "clip_vision_model"}
@@ -212,7 +215,7 @@ def test_every_parameter_is_in_one_block_and_the_stem_is_first(family: str) -> N
     assert len(backbone.stages) > 2 or family == "albert"  # whose layers share one set
 
 
-@pytest.mark.parametrize("family", EVERY)
+@pytest.mark.parametrize("family", SOME)
 def test_copies_and_pickles_compute_the_same(family: str) -> None:
     backbone = build(maker(family))
     x = backbone.example(2)
@@ -253,7 +256,7 @@ def compose(backbone: str, settings: dict[str, Any], **branch: Any) -> fk.FusedM
     return model
 
 
-@pytest.mark.parametrize("family", EVERY)
+@pytest.mark.parametrize("family", SOME)
 def test_a_frozen_branch_keeps_its_bits_and_the_other_learns(family: str) -> None:
     settings = {**IMAGES, **TEXTS}[family]
     model = compose(f"hf/{family}", settings, freeze=fk.Freeze.all())
@@ -280,7 +283,7 @@ def test_a_frozen_branch_keeps_its_bits_and_the_other_learns(family: str) -> Non
         assert torch.equal(model.branches["a"](x, VECTOR).vector, vector)
 
 
-@pytest.mark.parametrize("family", sorted(CLASSIFIERS))
+@pytest.mark.parametrize("family", ["deit", "resnet", "roberta"])
 def test_the_kept_classifier_is_saved_and_loaded(family: str, tmp_path: Any) -> None:
     settings = {**IMAGES, **TEXTS}[family] | {"num_labels": CLASSES}
     options = {"config": settings, "architecture": CLASSIFIERS[family]}

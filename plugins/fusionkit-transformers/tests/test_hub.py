@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from fake_hub import COMMIT, GATED, FakeHub
+from fusionkit_transformers.build import build_backbone
 from test_loading import save
 
 import fusionkit as fk
-from fusionkit_transformers.build import build_backbone
 
 VECTOR = fk.Reads(vector=True)
 
@@ -38,7 +38,9 @@ def test_a_repository_is_loaded_and_saved_without_it(hub: FakeHub, tmp_path: Pat
     assert backbone.preprocessing == fk.Preprocessing(
         (32, 32), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bicubic"
     )
-    revisions = {line.split("/resolve/")[1].split("/")[0] for line in hub.requests if "resolve" in line}
+    revisions = {
+        line.split("/resolve/")[1].split("/")[0] for line in hub.requests if "resolve" in line
+    }
     assert revisions == {"main", COMMIT}  # what comes after the first file is of its commit
 
     saved = fk.save(model, tmp_path / "model")
@@ -74,7 +76,7 @@ def test_shards_of_a_repository(hub: FakeHub) -> None:
 
 
 def test_an_unknown_repository(hub: FakeHub) -> None:
-    with pytest.raises(fk.CheckpointError, match="no repository 'owner/nothing'.*local-dir"):
+    with pytest.raises(fk.CheckpointError, match=r"no repository 'owner/nothing'.*local-dir"):
         build_backbone("owner/nothing", weights="default")
 
 
@@ -85,7 +87,7 @@ def test_a_repository_without_description(hub: FakeHub) -> None:
 
 
 def test_a_closed_repository(hub: FakeHub) -> None:
-    with pytest.raises(fk.CheckpointError, match="agreed to its licence.*hf auth login"):
+    with pytest.raises(fk.CheckpointError, match=r"agreed to its licence.*hf auth login"):
         build_backbone(GATED, weights="default")
 
 
@@ -97,6 +99,6 @@ def test_no_network(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the client tries again, after pauses
-    with pytest.raises(fk.CheckpointError, match="cannot fetch hf/owner/far.*local-dir:PATH"):
+    with pytest.raises(fk.CheckpointError, match=r"cannot fetch hf/owner/far.*local-dir:PATH"):
         build_backbone("owner/far", weights="default")
-    assert huggingface_hub.constants.ENDPOINT == hub.address
+    assert hub.address == huggingface_hub.constants.ENDPOINT

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from families import CLASSES, IMAGES, TEXTS, maker, perturb
+from fusionkit_transformers.build import build_backbone
 from safetensors.torch import load_file, save_file
 
 import fusionkit as fk
-from fusionkit_transformers.build import build_backbone
 
 VECTOR = fk.Reads(vector=True)
 
@@ -76,7 +76,8 @@ def test_a_folder_gives_what_its_own_model_gives(family: str, tmp_path: Path) ->
     with torch.no_grad():
         output = model(**x) if isinstance(x, dict) else model(x)
         vector = backbone(x, VECTOR).vector
-    torch.testing.assert_close(vector, output.pooler_output.flatten(1), rtol=0, atol=0)
+    exact = 1e-6 if family == "siglip_vision_model" else 0  # whose tokens are laid out anew
+    torch.testing.assert_close(vector, output.pooler_output.flatten(1), rtol=exact, atol=exact)
     assert backbone.weights == f"local-dir:{tmp_path}"
 
 
@@ -85,9 +86,7 @@ def test_a_folder_gives_what_its_own_model_gives(family: str, tmp_path: Path) ->
     [("bert", "BertForMaskedLM"), ("roberta", "RobertaForMaskedLM"),
      ("distilbert", "DistilBertForMaskedLM"), ("modernbert", "ModernBertForMaskedLM")],
 )  # fmt: skip
-def test_a_language_model_gives_its_encoder(
-    family: str, architecture: str, tmp_path: Path
-) -> None:
+def test_a_language_model_gives_its_encoder(family: str, architecture: str, tmp_path: Path) -> None:
     model = save(tmp_path, family, architecture)
     backbone = load(tmp_path)
     x = backbone.example(2)
@@ -107,7 +106,7 @@ def test_each_tower_of_two(family: str, tower: str, tmp_path: Path) -> None:
     half = getattr(model, f"{tower}_model")
     with torch.no_grad():
         stock = half(**x) if tower == "text" else half(pixel_values=x)
-        assert torch.equal(backbone(x, VECTOR).vector, stock.pooler_output)
+        torch.testing.assert_close(backbone(x, VECTOR).vector, stock.pooler_output)
     assert build_backbone(f"local-dir:{tmp_path}").stages[0].name == "stem"
 
 
@@ -237,7 +236,7 @@ def test_code_of_a_folder_is_run_only_when_told_so(tmp_path: Path) -> None:
         "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
     }
     (tmp_path / "config.json").write_text(json.dumps(described))
-    with pytest.raises(fk.ConfigError, match="brings its own Python code.*trust_remote_code"):
+    with pytest.raises(fk.ConfigError, match=r"brings its own Python code.*trust_remote_code"):
         build_backbone(f"local-dir:{tmp_path}")
     backbone = build_backbone(f"local-dir:{tmp_path}", trust_remote_code=True)
     assert type(backbone.trunk).__name__ == "OwnModel"

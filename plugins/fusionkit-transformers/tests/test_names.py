@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-
-import fusionkit as fk
 from fusionkit_transformers.names import WELL_KNOWN
 from fusionkit_transformers.plugin import HuggingFaceModels
+
+import fusionkit as fk
 
 
 def test_the_plugin_is_found_and_lists_well_known_repositories() -> None:
@@ -43,9 +43,8 @@ def test_a_near_name_is_told() -> None:
 def test_importing_the_plugin_imports_nothing_heavy() -> None:
     code = (
         "import sys, fusionkit_transformers.plugin as p; list(p.HuggingFaceModels());"
-        "print([m for m in ('torch', 'transformers', 'timm', 'huggingface_hub') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'timm', 'huggingface_hub');"
+        "print([m for m in heavy if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

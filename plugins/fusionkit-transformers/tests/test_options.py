@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from families import IMAGES, TEXTS, maker, perturb
+from fusionkit_transformers.build import build_backbone
 
 import fusionkit as fk
-from fusionkit_transformers.build import build_backbone
 
 VECTOR = fk.Reads(vector=True)
 VIT = IMAGES["vit"]
@@ -19,7 +19,9 @@ def vector(backbone: fk.Backbone, x: object) -> torch.Tensor:
 
 
 def test_an_unknown_setting_is_an_option_error() -> None:
-    with pytest.raises(fk.OptionError, match="ViTConfig has no setting 'hiden_size'.*'hidden_size'"):
+    with pytest.raises(
+        fk.OptionError, match=r"ViTConfig has no setting 'hiden_size'.*'hidden_size'"
+    ):
         build_backbone("vit", config={"hiden_size": 16})
     with pytest.raises(fk.OptionError, match="`config` is a mapping"):
         build_backbone("vit", config=[1])
@@ -41,12 +43,12 @@ def test_an_unknown_option_is_a_type_error() -> None:
 def test_weights_of_a_model_type() -> None:
     with pytest.raises(fk.ConfigError, match="is a model type, which has no weights"):
         build_backbone("vit", weights="default")
-    with pytest.raises(fk.ConfigError, match="has no weights 'v2'.*@revision"):
+    with pytest.raises(fk.ConfigError, match=r"has no weights 'v2'.*@revision"):
         build_backbone("vit", weights="v2")
 
 
 def test_architecture_and_tower() -> None:
-    with pytest.raises(fk.OptionError, match="no model 'ViTModell'.*'ViTModel'"):
+    with pytest.raises(fk.OptionError, match=r"no model 'ViTModell'.*'ViTModel'"):
         build_backbone("vit", config=VIT, architecture="ViTModell")
     with pytest.raises(fk.OptionError, match="one tower only"):
         build_backbone("vit", config=VIT, tower="text")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fusionkit_transformers.preprocess import read_preprocessing
 from PIL import Image
 
 import fusionkit as fk
-from fusionkit_transformers.preprocess import read_preprocessing
 
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 PROCESSORS: dict[str, dict[str, Any]] = {

@@ -59,9 +59,11 @@ def build_backbone(
         CheckpointError: the weights cannot be fetched or do not fit.
         AssemblyError: the model takes neither images nor texts, or not that many channels.
     """
-    from fusionkit_transformers.describe import Wish, describe_images, describe_text
+    from fusionkit_transformers.images import build_images
     from fusionkit_transformers.kinds import find_kind
+    from fusionkit_transformers.texts import build_texts
     from fusionkit_transformers.trunk import file_keys
+    from fusionkit_transformers.wish import Wish
 
     if weights not in (None, "default"):
         raise ConfigError(
@@ -94,7 +96,7 @@ def build_backbone(
         trusts=trust_remote_code,
         keys=file_keys(source.folder),
     )
-    backbone, resolved = (describe_images if kind.takes == "images" else describe_text)(wish)
+    backbone, resolved = (build_images if kind.takes == "images" else build_texts)(wish)
     backbone.weights = name if weights is not None else None
     if not is_model_type(name) and not trust_remote_code:
         options = {

@@ -23,9 +23,9 @@ def find_classifiers(trunk: nn.Module) -> tuple[str, ...]:
     inside = f"{trunk.base_model_prefix}."  # type: ignore[union-attr]
     found = []
     for path, module in trunk.named_modules():
-        if isinstance(module, nn.Linear) and module.out_features == width:
-            if not path.startswith(inside) and not BEFORE & set(path.split(".")):
-                found.append(path)
+        is_after = not path.startswith(inside) and not BEFORE & set(path.split("."))
+        if is_after and isinstance(module, nn.Linear) and module.out_features == width:
+            found.append(path)
     paths = tuple(found)
     if not paths and width:
         raise AssemblyError(f"{type(trunk).__name__} has no classifier that could be found")

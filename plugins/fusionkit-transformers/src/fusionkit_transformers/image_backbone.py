@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fusionkit import AssemblyError, Backbone, Features, Level, Reads
 from fusionkit_transformers.caches import forget, forget_after_load
 from fusionkit_transformers.grid import Grid
+from fusionkit_transformers.steady import steady_attention
 from fusionkit_transformers.taps import Taps
 
 __all__ = ["ImageBackbone", "image_inputs", "pool_output"]
@@ -47,6 +48,7 @@ class ImageBackbone(Backbone):
         self._arguments = dict(arguments)
         self._size = size
         self.trunk = trunk
+        steady_attention(trunk)
         self._taps = Taps(trunk, taps)
         trunk.register_load_state_dict_post_hook(forget_after_load)
 
@@ -82,7 +84,7 @@ class ImageBackbone(Backbone):
         return torch.randn(batch, self.in_channels, *self._size, generator=generator)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out what the trunk worked out in eval mode, which can be neither copied nor kept."""
+        """Leaves out what the trunk worked out in eval mode, which cannot be copied."""
         forget(self.trunk)
         return self.__dict__.copy()
 
@@ -126,9 +128,7 @@ def image_inputs(trunk: nn.Module, x: Tensor) -> dict[str, Tensor]:
     patches = rearrange(x, "b c (h p) (w q) -> b (h w) (p q c)", p=patch, q=patch)
     return {
         "pixel_values": patches,
-        "pixel_attention_mask": torch.ones(
-            patches.shape[:2], dtype=torch.int32, device=x.device
-        ),
+        "pixel_attention_mask": torch.ones(patches.shape[:2], dtype=torch.int32, device=x.device),
         # on the CPU, since the model looks at the numbers
-        "spatial_shapes": torch.tensor([[height, width]]).repeat(len(x), 1),
+        "spatial_shapes": torch.tensor([[height, width]], device="cpu").repeat(len(x), 1),
     }

@@ -61,9 +61,7 @@ def find_sections(model: nn.Module, trace: Trace) -> tuple[Section, ...]:
         if not runs or shapes[runs[-1][-1]] != shapes[member]:
             runs.append([])
         runs[-1].append(member)
-    return tuple(
-        Section(f"stage{index}", "", tuple(members)) for index, members in enumerate(runs)
-    )
+    return tuple(Section(f"stage{index}", "", tuple(members)) for index, members in enumerate(runs))
 
 
 def _largest(model: nn.Module, root: str) -> str | None:
@@ -77,9 +75,7 @@ def _largest(model: nn.Module, root: str) -> str | None:
         and isinstance(module, nn.ModuleList | nn.Sequential)
         and _count(model, path)
     ]
-    outermost = [
-        path for path in lists if not any(path.startswith(f"{other}.") for other in lists)
-    ]
+    outermost = [path for path in lists if not any(path.startswith(f"{other}.") for other in lists)]
     return max(outermost, key=lambda path: _count(model, path), default=None)
 
 
@@ -104,9 +100,7 @@ def _count(model: nn.Module, path: str) -> int:
 
 
 def _weight(model: nn.Module) -> int:
-    tables = {
-        id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)
-    }
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     return sum(value.numel() for value in model.parameters() if id(value) not in tables)
 
 

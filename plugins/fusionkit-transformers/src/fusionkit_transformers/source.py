@@ -16,8 +16,10 @@ from fusionkit_transformers.quiet import quiet
 __all__ = ["Source", "find_source", "saved_settings"]
 
 BOOKKEEPING = frozenset(
-    ("_name_or_path", "architectures", "auto_map", "dtype", "id2label", "label2id")
-    + ("quantization_config", "torch_dtype", "transformers_version")
+    (
+        *("_name_or_path", "architectures", "auto_map", "dtype", "id2label", "label2id"),
+        *("quantization_config", "torch_dtype", "transformers_version"),
+    )
 )
 FORCED = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
 

@@ -73,7 +73,9 @@ class TextBackbone(Backbone):
                 f"return_tensors='pt', got {type(x).__name__}"
             )
         if IDS not in x:
-            raise DataError(f"takes a mapping with {IDS!r}, got {', '.join(map(repr, x)) or 'none'}")
+            raise DataError(
+                f"takes a mapping with {IDS!r}, got {', '.join(map(repr, x)) or 'none'}"
+            )
         for name, value in x.items():
             if name not in KNOWN:
                 raise DataError(f"takes no {name!r}.{did_you_mean(str(name), KNOWN)}")
@@ -108,9 +110,7 @@ class TextBackbone(Backbone):
 def text_inputs(x: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Gives the arguments of a model for texts."""
     # A mask on the meta device has no values, and models look at them.
-    return {
-        name: value.long() for name, value in x.items() if not (name == MASK and value.is_meta)
-    }
+    return {name: value.long() for name, value in x.items() if not (name == MASK and value.is_meta)}
 
 
 def pool_tokens(output: Any, pooling: str, mask: Tensor | None) -> Tensor:

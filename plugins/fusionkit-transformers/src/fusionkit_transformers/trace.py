@@ -53,9 +53,7 @@ class Trace:
     runs: dict[str, Run] = field(default_factory=dict)
 
 
-def trace_run(
-    model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str, Tensor]
-) -> Trace:
+def trace_run(model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str, Tensor]) -> Trace:
     """Gives the trace of one run in eval mode, on the meta device where the model can run there.
 
     The model and the random state stay as they were.
@@ -172,7 +170,7 @@ def _watch(model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str, Te
     finally:
         for handle in handles:
             handle.remove()
-    return Trace(output, reader.first_use, runs)
+    return Trace(output, first_use=reader.first_use, runs=runs)
 
 
 def _shape(output: Any) -> tuple[int, ...]:

@@ -59,7 +59,12 @@ def make_trunk(kind: Kind, *, pooler: bool, in_channels: int | None = None) -> n
 
 
 def load_trunk(
-    source: Source, kind: Kind, *, pooler: bool, ignored_keys: Sequence[str], trust_remote_code: bool
+    source: Source,
+    kind: Kind,
+    *,
+    pooler: bool,
+    ignored_keys: Sequence[str],
+    trust_remote_code: bool,
 ) -> nn.Module:
     """Gives a model with all of its parameters from a folder's files, in 32 bits.
 
@@ -93,7 +98,8 @@ def load_trunk(
             f"the weights of hf/{source.name} do not fit {kind.trunk.__name__}: "
             f"{' '.join(str(error).split())[:400]}"
         ) from error
-    _refuse_misfit(source, trunk, report, keys, pooler, ignored_keys)
+    allowed = (*ignored_keys, *COMPUTED, *(() if pooler else ("pooler.*", "*.pooler.*")))
+    _refuse_misfit(source.name, trunk, report, keys, allowed)
     loaded: nn.Module = trunk.train()
     return loaded
 
@@ -168,19 +174,13 @@ def _set_channels(config: Any, in_channels: int) -> None:
 
 
 def _refuse_misfit(
-    source: Source,
-    trunk: Any,
-    report: Any,
-    keys: tuple[str, ...],
-    pooler: bool,
-    ignored_keys: Sequence[str],
+    name: str, trunk: Any, report: Any, keys: tuple[str, ...], allowed: tuple[str, ...]
 ) -> None:
     problems = []
     for key in ("missing_keys", "mismatched_keys", "error_msgs"):
         found = sorted(map(str, report.get(key) or ()))
         if found:
             problems.append(f"{len(found)} {key.partition('_')[0]} ({', '.join(found[:3])})")
-    allowed = (*ignored_keys, *COMPUTED, *(() if pooler else ("pooler.*", "*.pooler.*")))
     inside = _prefix(trunk, keys)
     unexpected = [
         key
@@ -193,7 +193,7 @@ def _refuse_misfit(
         problems.append(f"{len(unexpected)} that it does not have ({', '.join(unexpected[:3])})")
     if problems:
         raise CheckpointError(
-            f"the weights of hf/{source.name} do not fit {type(trunk).__name__}: "
+            f"the weights of hf/{name} do not fit {type(trunk).__name__}: "
             f"{'; '.join(problems)}; what may be left out is named in "
             "options={'ignored_keys': [...]}"
         )
