@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fusionkit.testing.check import Outcome as Outcome
     from fusionkit.testing.heads.conformance import check_head as check_head
     from fusionkit.testing.heads.conformance import head_checks as head_checks
+    from fusionkit.testing.plugins.conformance import check_plugin as check_plugin
     from fusionkit.testing.report import ConformanceError as ConformanceError
     from fusionkit.testing.report import Report as Report
 
@@ -24,6 +25,7 @@ _HOMES = {
     "check_backbone": "fusionkit.testing.backbones.conformance",
     "check_head": "fusionkit.testing.heads.conformance",
     "head_checks": "fusionkit.testing.heads.conformance",
+    "check_plugin": "fusionkit.testing.plugins.conformance",
     "ConformanceError": "fusionkit.testing.report",
     "Report": "fusionkit.testing.report",
 }
