@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fusionkit import __version__
+from fusionkit.cli.check import check
 from fusionkit.cli.demo import demo
 from fusionkit.cli.failure import report
 from fusionkit.cli.info import show_info
@@ -20,8 +21,8 @@ from fusionkit.cli.terminal import show_warnings_briefly
 __all__ = ["app", "run"]
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 a bug, 2 a wrong name or argument, 3 a broken plugin, "
-    "4 a bad checkpoint, 5 bad data."
+    "Exit codes: 0 done, 1 a bug, or a check that failed, 2 a wrong name or argument, "
+    "3 a broken plugin, 4 a bad checkpoint, 5 bad data."
 )
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command("list")(list_names)
 app.command("info")(show_info)
 app.command("plugins")(show_plugins)
 app.command("new-plugin")(new_plugin)
+app.command("check")(check)
 app.command("demo")(demo)
 
 

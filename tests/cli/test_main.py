@@ -94,8 +94,21 @@ def test_help_names_the_commands_and_exit_codes_in_80_columns(capsys, monkeypatc
     monkeypatch.setenv("COLUMNS", "80")
     assert run("--help") == 0
     out = capsys.readouterr().out
-    for word in ("list", "info", "plugins", "Exit codes: 0 done, 1 a bug, 2 a wrong name"):
+    for word in (
+        "list",
+        "info",
+        "plugins",
+        "Exit codes: 0 done, 1 a bug, or a check that failed, 2",
+    ):
         assert word in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_of_check_names_what_can_be_checked(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("check", "-h") == 0
+    out = capsys.readouterr().out
+    assert "[plugin|backbone|head]" in out
     assert max(map(len, out.splitlines())) <= 80
 
 
