@@ -84,7 +84,12 @@ def _versions(rows: Sequence[Row]) -> str:
     if len(sets) == 1:
         return f"In {next(iter(sets))}."
     return (
-        "In " + "; ".join(f"{text} ({count} models)" for text, count in sorted(sets.items())) + "."
+        "In "
+        + "; ".join(
+            f"{text} ({count} model{'s' if count != 1 else ''})"
+            for text, count in sorted(sets.items())
+        )
+        + "."
     )
 
 
@@ -112,7 +117,7 @@ def _failures(rows: Iterable[Row]) -> Iterator[str]:
     for row in bad:
         if row.fault:
             lines.append((row.model, "", row.fault))
-        lines += [(row.model, check, what[0]) for check, what in row.failed.items()]
+        lines += [(row.model, f"`{check}`", what[0]) for check, what in row.failed.items()]
     yield _table(("model", "check", "what"), lines)
 
 

@@ -19,13 +19,17 @@ from fusionkit.testing.judge import choose, judge
 from fusionkit.testing.sweep.exceptions import known_failures
 from fusionkit.testing.sweep.references import reference_for, stock_keys_for
 from fusionkit.testing.sweep.row import Row
+from fusionkit.testing.sweep.shortcuts import shortcuts
 from fusionkit.testing.sweep.sizes import make_small
 
 __all__ = ["Order", "examine"]
 
-COPIES = 6
-"""How often a model's parameters lie in memory at once: kept, copied, fused, with gradients, with
-what the optimizer keeps, and saved."""
+COPIES = 8
+"""How often a model's parameters lie in memory at once, as was seen: kept, and in a check at most
+two fused models of it, one with gradients and what the optimizer keeps."""
+
+BASE_GIB = 0.75
+"""What a process holds without a model."""
 
 SHOWN = 5
 LONGEST = 300
@@ -72,7 +76,8 @@ def examine(
         factories=_Siblings(catalog, order.wanted.provider),
     )
     asked = choose(BACKBONE_CHECKS, order.checks, on_meta=bool(why))
-    outcomes = judge([_announced(each, tell) for each in asked], subject, known_failures(model))
+    with shortcuts():
+        outcomes = judge([_announced(each, tell) for each in asked], subject, known_failures(model))
     row = replace(
         order.wanted,
         mode="meta" if why else "full",
@@ -111,10 +116,10 @@ def count_parameters(built: Backbone) -> int:
 
 
 def _too_large(parameters: int, memory_gib: float) -> str:
-    needed = parameters * 4 * COPIES / 2**30
+    needed = BASE_GIB + parameters * 4 * COPIES / 2**30
     if needed <= memory_gib:
         return ""
-    return f"too large for {memory_gib:g} GiB: {COPIES} times its parameters are {needed:.1f} GiB"
+    return f"too large for {memory_gib:g} GiB: it would take about {needed:.1f}"
 
 
 def _announced(check: Check[Any], tell: Callable[[str], None]) -> Check[Any]:

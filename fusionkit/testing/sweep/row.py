@@ -81,8 +81,8 @@ class Row:
         )
 
     def dump(self) -> str:
-        """Gives one line of JSON, without what is empty."""
-        kept = {key: value for key, value in asdict(self).items() if value or key == "passed"}
+        """Gives one line of JSON, without what is empty or the most common."""
+        kept = {key: value for key, value in asdict(self).items() if value and value != "full"}
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fusionkit.errors import ConfigError
+from fusionkit.testing.sweep.coverage import read_results, write_page
+from fusionkit.testing.sweep.ledger import Ledger
+from fusionkit.testing.sweep.row import Row
+
+GOOD = Row(
+    model="p/small",
+    family="net",
+    versions={"p": "1.0", "torch": "2.0"},
+    parameters=4_900_000,
+    input="3 64 64",
+    passed=1200,
+    skipped={"rebuild": "nothing to rebuild"},
+)
+LARGE = replace(
+    GOOD,
+    model="p/large",
+    parameters=1_234_000_000,
+    input="3 224 224",
+    mode="meta",
+    why="too large for 8 GiB: 6 times its parameters are 27.6 GiB",
+    passed=3,
+)
+SLOW = replace(LARGE, model="p/slow", why="not done in 10 min: trains", parameters=10)
+ODD = replace(GOOD, model="p/odd", family="odd", expected={"channels": "it reads DCT values"})
+ODDER = replace(ODD, model="p/odder")
+BAD = replace(GOOD, model="p/bad", family="odd", failed={"trains": ("a | b\nc", "more")})
+DEAD = replace(
+    GOOD, model="p/dead", family="odd", fault="crashed with SIGSEGV at runs: x", input=""
+)
+
+
+def section(page: str, title: str) -> str:
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0].strip()
+
+
+def test_totals_count_each_model_once() -> None:
+    page = write_page({"p": [GOOD, LARGE, SLOW, ODD, ODDER, BAD, DEAD], "q": [GOOD]})
+    assert (
+        "| provider | models | passed whole | with exceptions | on meta | failed | checks" in page
+    )
+    assert "| p | 7 | 1 | 2 | 2 | 2 | 6,006 |" in page
+    assert "| q | 1 | 1 | 0 | 0 | 0 | 1,200 |" in page
+
+
+def test_a_family_is_a_line() -> None:
+    page = section(write_page({"p": [GOOD, LARGE, ODD, ODDER, BAD]}), "p")
+    assert page.startswith("In p 1.0, torch 2.0.")
+    assert "| net | 2 | 1 |  | 1 |  | 4.9 to 1,234 | 3 x 64 x 64 to 3 x 224 x 224 |" in page
+    assert "| odd | 3 |  | 2 |  | 1 | 4.9 | 3 x 64 x 64 |" in page
+
+
+def test_several_versions_are_told_while_a_sweep_goes_on() -> None:
+    page = section(write_page({"p": [GOOD, replace(ODD, versions={"p": "1.1"})]}), "p")
+    assert page.startswith("In p 1.0, torch 2.0 (1 model); p 1.1 (1 model).")
+
+
+def test_failures_stand_with_what_was_found() -> None:
+    page = section(write_page({"p": [GOOD, BAD, DEAD]}), "Failures")
+    assert "| p/bad | `trains` | a \\| b c |" in page
+    assert "| p/dead |  | crashed with SIGSEGV at runs: x |" in page
+    assert section(write_page({"p": [GOOD]}), "Failures") == "None."
+
+
+def test_exceptions_stand_by_check_and_cause() -> None:
+    page = section(write_page({"p": [GOOD, ODD, ODDER]}), "Exceptions")
+    assert page == "**`channels`**: it reads DCT values. 2 models: p/odd, p/odder"
+
+
+def test_models_on_meta_stand_collapsed_by_cause() -> None:
+    page = section(write_page({"p": [GOOD, LARGE, SLOW]}), "On meta only")
+    assert "<details><summary>1 model: too large for 8 GiB</summary>" in page
+    assert "p/large (1,234 M)" in page
+    assert "<summary>1 model: not done in 10 min</summary>" in page
+
+
+def test_what_was_skipped_is_counted_by_cause() -> None:
+    page = section(write_page({"p": [GOOD, ODD]}), "Checks that gave no occasion")
+    assert "| `rebuild` | nothing to rebuild | 2 |" in page
+
+
+def test_results_are_read_without_those_of_a_few_checks(tmp_path: Path) -> None:
+    Ledger(tmp_path / "p.jsonl").append(GOOD)
+    Ledger(tmp_path / "p.partial.jsonl").append(BAD)
+    Ledger(tmp_path / "q.partial.jsonl").append(BAD)
+    assert read_results(tmp_path) == {"p": [GOOD]}
+
+
+def test_no_results_are_told_with_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there are no results in .*; run .*sweep --provider"):
+        read_results(tmp_path)
