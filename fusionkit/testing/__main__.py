@@ -64,7 +64,7 @@ def sweep(
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
     memory_gib: Annotated[float, typer.Option(help="What one process may hold.")] = 8.0,
-    minutes: Annotated[float, typer.Option(help="What one model may take.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="What one model may take.")] = 15.0,
 ) -> None:
     """Ask every model of a provider, each in its own process; goes on where it was stopped."""
     from fusionkit.testing.sweep.command import Choice, ask_models

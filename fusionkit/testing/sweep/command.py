@@ -174,7 +174,11 @@ def _choose_checks(choice: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _choose_models(choice: Choice, listed: list[str], known: Mapping[str, Row]) -> list[str]:
     models = matching(listed, choice.glob)
     if not models:
-        raise ConfigError(f"no model of {choice.provider} matches {choice.glob!r}")
+        raise ConfigError(
+            f"{choice.provider} lists no models"
+            if choice.glob is None
+            else f"no model of {choice.provider} matches {choice.glob!r}"
+        )
     if choice.one_of_each_family:
         models = smallest_of_each_family({name: family_of(name) for name in models}, known)
     if choice.number is not None:

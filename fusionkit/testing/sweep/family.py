@@ -32,6 +32,7 @@ def _torchvision_module(name: str) -> str:
 
 
 def _first_word(name: str) -> str:
+    name = name.rpartition("/")[2]
     found = re.match(r"[A-Za-z]+", name)
     return found[0].lower() if found else name
 
