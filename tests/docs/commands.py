@@ -94,9 +94,12 @@ class Commands:
             else:
                 requirement = REQUIREMENT.fullmatch(word)
                 assert requirement, f"pip would not understand {word!r}"
-                assert _plain(requirement["name"]) in _known_names(), (
+                name = _plain(requirement["name"])
+                assert name in _known_names(), (
                     f"{word} is no distribution that this repository makes or declares"
                 )
+                if (ROOT / "plugins" / name).is_dir():
+                    self._installed.install(ROOT / "plugins" / name)
         return 0
 
     def _pytest(self, words: list[str]) -> int:

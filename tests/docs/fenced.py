@@ -11,10 +11,11 @@ run, in the order of the page, in an empty folder that the page has to itself:
 ``sh``      is run command by command (``&&``, ``\\`` at a line's end and ``# comments`` are
             understood):  ``fusionkit ...`` through the command line's own code;  ``pip install -e
             FOLDER`` makes the folder's package importable and its entry points known, as pip
-            would, FOLDER being the page's or the repository's;  ``pip install NAME`` only checks
-            that NAME is a distribution of ours or one that we declare;  ``mkdir``, ``cd``,
-            ``python -m venv`` and ``source .venv/bin/activate`` as far as they matter;
-            ``pytest ...`` and ``python ...`` in a process of their own. All must end with 0.
+            would, FOLDER being the page's or the repository's;  ``pip install NAME`` does so for
+            a plugin of this repository, and else checks that NAME is a distribution of ours or one
+            that we declare;  ``mkdir``, ``cd``, ``python -m venv`` and ``source
+            .venv/bin/activate`` as far as they matter;  ``pytest ...`` and
+            ``python ...`` in a process of their own. All must end with 0.
 ``text``    is compared with what the block before it printed (for a block that raises: with the
             message). ``...`` stands for anything, also for lines; terminals have 100 columns.
 

@@ -36,11 +36,13 @@ class Surroundings:
         names: what its python may use without having made it.
         files: what lies in its folder.
         instead: what is written otherwise before it is run, to save minutes or a network.
+        needs: a module that has to be there, without which the page is skipped.
     """
 
     names: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     instead: dict[str, str] = field(default_factory=dict)
+    needs: str | None = None
 
 
 class PageRun:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,11 +18,32 @@ PAGES = {
     for pattern in ("README.md", "docs/**/*.md", "plugins/*/README.md")
     for page in sorted(ROOT.glob(pattern))
 }
+
+
+def count_letters(texts: list[str], **_: Any) -> dict[str, torch.Tensor]:
+    """Stands for a tokenizer, of which no vocabulary is here."""
+    ids = torch.tensor([[len(word) for word in text.split()] for text in texts])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
+SMALL = '{"num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 2}'
 SURROUNDINGS = {
     "README.md": Surroundings(
         names={"batches": [(IMAGES, torch.tensor([1, 7]))]},
         instead={"range(20)": "range(4)"},  # enough for a thaw
+    ),
+    "plugins/fusionkit-transformers/README.md": Surroundings(
+        names={
+            "images": IMAGES[..., :56, :56],
+            "captions": ["a cat", "a dog"],
+            "tokenizer": count_letters,
+        },
+        instead={  # the same architectures, small, random and without a network
+            '"hf/facebook/dinov2-small"': f'"hf/dinov2", options={{"config": {SMALL}}}',
+            '"hf/google-bert/bert-base-uncased"': f'"hf/bert", options={{"config": {SMALL}}}',
+        },
+        needs="transformers",
     ),
     "docs/recipes.md": Surroundings(
         files={
@@ -39,6 +62,8 @@ def test_every_block_does_what_the_page_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     surroundings = SURROUNDINGS.get(name, Surroundings())
+    if surroundings.needs and find_spec(surroundings.needs) is None:
+        pytest.skip(f"{surroundings.needs} is not installed; .ci/run runs this with its plugins")
     page = PageRun(PAGES[name], surroundings, tmp_path, monkeypatch)
     try:
         for block in read_blocks(PAGES[name].read_text(encoding="utf-8")):

@@ -146,6 +146,12 @@ def test_a_page_builds_a_plugin_from_an_empty_folder(run_page: RunPage) -> None:
     assert "fusionkit_page_plugin.plugin" not in sys.modules
 
 
+def test_a_plugin_of_ours_is_installed_by_its_name(run_page: RunPage) -> None:
+    run_page(
+        fenced("sh", "pip install fusionkit-example && fusionkit list --provider example")
+    ).close()
+
+
 @pytest.mark.parametrize(
     ("pyproject", "message"),
     [
