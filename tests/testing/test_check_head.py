@@ -9,6 +9,7 @@ import pytest
 import torch
 from evil_head_numbers import EVIL_HEAD_COMPILERS, EVIL_HEAD_NUMBERS
 from evil_heads import EVIL_HEADS, Evil, Good, PlainList, TwoOnly, UnevenGains
+from good_heads import GOOD_HEADS
 
 import fusionkit as fk
 import fusionkit.testing as kit
@@ -38,6 +39,13 @@ def test_every_check_catches_something():
     assert never == {"exports_to_onnx"}  # goes through the same export, and needs ONNX
     # a renamed or hidden tensor shows in a safetensors file as it shows in a state dict
     assert also - caught == {"safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("head", "branches"), GOOD_HEADS, ids=[head.__name__ for head, _ in GOOD_HEADS]
+)
+def test_unusual_good_heads_raise_no_alarm(head, branches):
+    kit.check_head(head, branches=branches or ("audio", "image", "text"))
 
 
 class NeedsFlowAndRgb(Good):
