@@ -6,7 +6,8 @@ import torch
 
 
 def test_the_plugin_keeps_its_promises():
-    kit.check_plugin("example", backbones=[], heads=[])  # which have tests of their own
+    # its backbone and its head have tests of their own
+    kit.check_plugin("example", backbones=[], heads=[])
 
 
 def test_saved_and_loaded_to_the_same_bits(tmp_path):
