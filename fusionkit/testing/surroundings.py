@@ -67,7 +67,7 @@ def settings() -> tuple[Setting, ...]:
     cudnn = torch.backends.cudnn
     return (
         Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
-        Setting("torch's default device", torch.get_default_device, _set_default_device),
+        Setting("torch's default device", _default_device, torch.set_default_device),
         Setting("the number of torch's threads", torch.get_num_threads, torch.set_num_threads),
         Setting("torch's gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
         Setting("torch's anomaly mode", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
@@ -112,9 +112,12 @@ def _switch(what: str, owner: Any, name: str) -> Setting:
     return Setting(what, lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
 
 
-def _set_default_device(device: torch.device) -> None:
-    # "cpu" stands for no default at all, and setting it would slow every later call down
-    torch.set_default_device(None if device.type == "cpu" else device)
+def _default_device() -> torch.device | None:
+    """Gives what was set for all, and not what a `with torch.device(...)` around this says."""
+    held = getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None)
+    context = getattr(held, "device_context", None)
+    device: torch.device | None = None if context is None else context.device
+    return device
 
 
 def _deterministic() -> str:

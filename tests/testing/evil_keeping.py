@@ -61,7 +61,8 @@ class Scaled(OddNet):
     def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
         fine = super().forward(x, fk.Reads(vector=True, maps=reads.maps))
         assert fine.vector is not None
-        return fine._replace(vector=fine.vector * self.scale()[:, 0, 0])
+        vector = fine.vector * self.scale()[:, 0, 0] if reads.vector else None
+        return fine._replace(vector=vector)
 
 
 # What lies outside of the state

@@ -101,3 +101,12 @@ def test_signals_are_left_to_the_main_thread() -> None:
     thread.join()
     assert told == ["torch's anomaly mode, from False to True"]
     assert not torch.is_anomaly_enabled()
+
+
+def test_a_default_device_is_seen_where_a_block_has_one_of_its_own() -> None:
+    with torch.device("meta"):
+        with put_back() as notes:
+            torch.set_default_device("meta")
+        assert torch.ones(1).is_meta
+    assert notes == ["torch's default device"]
+    assert not torch.ones(1).is_meta
