@@ -54,12 +54,18 @@ def find_stages(
     if all(sizes[name] < 2 for name in tail):
         blocks[max(blocks)] += tail
         tail = []
-    stages = [Stage("stem", tuple(cover(stem, sizes)))] if stem else []
+    beside = _beside(model, trace, spine)
+    first, end = starts[min(starts)], max(trace.runs[p].end for p in homes if p in trace.runs)
+    early = [path for path, start in beside.items() if start <= first]
+    late = [path for path, start in beside.items() if start >= end]
+    stages = [Stage("stem", (*cover(stem, sizes), *early))] if stem else []
     for index, section in enumerate(sections):
-        members = [blocks[place] for place in sorted(blocks) if place[0] == index]
-        covered = [tuple(cover(block, sizes)) for block in members if block]
+        members = [tuple(cover(blocks[at], sizes)) for at in sorted(blocks) if at[0] == index]
+        covered = [block for block in members if block]
+        if covered and index == len(sections) - 1 and not tail:
+            covered[-1] += tuple(late)
         stages += [Stage(section.name, *covered)] if covered else []
-    stages += [Stage("pooler", tuple(cover(tail, sizes)))] if tail else []
+    stages += [Stage("pooler", (*cover(tail, sizes), *late))] if tail else []
     last = [name for name in sizes if name in classifier]
     stages += [Stage("classifier", tuple(cover(last, sizes)))] if last else []
     return tuple(stages)
@@ -89,6 +95,21 @@ def _homes(sections: tuple[Section, ...]) -> dict[str, tuple[int, int]]:
         layer: (index, block)
         for index, section in enumerate(sections)
         for block, layer in enumerate(section.layers)
+    }
+
+
+def _beside(model: nn.Module, trace: Trace, spine: frozenset[str]) -> dict[str, int]:
+    """Gives when modules without parameters run that lie in no stage by where they stand.
+
+    A dropout of the embeddings may be written behind the layers, and would go with the last.
+    """
+    return {
+        path: trace.runs[path].start
+        for path, module in model.named_modules()
+        if path in trace.runs
+        and path not in spine
+        and path.rpartition(".")[0] in spine
+        and not any(True for _ in module.parameters())
     }
 
 
