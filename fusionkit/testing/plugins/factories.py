@@ -26,7 +26,8 @@ def call(offered: Offered, **more: Any) -> Any:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    unique = list(dict.fromkeys(names))
+    return ", ".join(unique[:SHOWN]) + (", ..." if len(unique) > SHOWN else "")
 
 
 @check("take in_channels, weights and num_classes by keyword")
@@ -48,6 +49,10 @@ def factories_take_the_keywords(subject: PluginSubject) -> Iterator[Finding]:
 @check("build without network when weights is None")
 def builds_without_network(subject: PluginSubject) -> Iterator[Finding]:
     """With ``weights=None`` every backbone is built without network, and none is reached for."""
+    todo = (
+        "download nothing unless weights says so; where a hub describes the architecture itself, "
+        "name backbones that need none (check_plugin(..., backbones=[...])), or expect this"
+    )
     for offered in subject.offered("backbone"):
         with blocked_network() as attempts:
             try:
@@ -57,13 +62,13 @@ def builds_without_network(subject: PluginSubject) -> Iterator[Finding]:
                     yield Finding(
                         f"backbone {offered.name!r} reaches for {_some(attempts)}, and fails "
                         f"without: {type(error).__name__}: {error!s:.200}",
-                        "download nothing unless weights says so",
+                        todo,
                     )
                 continue
         if attempts:
             yield Finding(
                 f"backbone {offered.name!r} reaches for {_some(attempts)} with weights=None",
-                "download nothing unless weights says so",
+                todo,
             )
 
 
