@@ -12,6 +12,8 @@ from fusionkit.testing.sweep.row import Row
 
 __all__ = ["read_results", "write_page"]
 
+FEW = 30
+
 HEAD = """\
 # Which models pass
 
@@ -146,16 +148,19 @@ def _on_meta(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _skipped(rows: Iterable[Row]) -> Iterator[str]:
-    counts: Counter[tuple[str, str]] = Counter()
+    """Tells by check and cause, without its details, who was not asked; by name if they are few."""
+    models: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in rows:
-        counts.update(row.skipped.items())
-    if not counts:
+        for check, cause in row.skipped.items():
+            models[check, cause.partition(":")[0]].append(row.model)
+    if not models:
         yield "None."
         return
-    yield _table(
-        ("check", "cause", "models"),
-        [(f"`{check}`", cause, count) for (check, cause), count in sorted(counts.items())],
-    )
+    lines = []
+    for (check, cause), names in sorted(models.items()):
+        shown = ", ".join(names) if len(names) <= FEW else ""
+        lines.append((f"`{check}`", cause, len(names), shown))
+    yield _table(("check", "cause", "models", "which"), lines)
 
 
 def _table(head: Sequence[object], lines: Iterable[Sequence[object]]) -> str:

@@ -81,9 +81,13 @@ def test_models_on_meta_stand_collapsed_by_cause() -> None:
     assert "<summary>1 model: not done in 10 min</summary>" in page
 
 
-def test_what_was_skipped_is_counted_by_cause() -> None:
-    page = section(write_page({"p": [GOOD, ODD]}), "Checks that gave no occasion")
-    assert "| `rebuild` | nothing to rebuild | 2 |" in page
+def test_what_was_skipped_is_told_by_cause_without_its_details() -> None:
+    other = replace(ODD, skipped={"rebuild": "nothing to rebuild: really"})
+    page = section(write_page({"p": [GOOD, other]}), "Checks that gave no occasion")
+    assert "| `rebuild` | nothing to rebuild | 2 | p/small, p/odd |" in page
+    many = [replace(GOOD, model=f"p/{number}") for number in range(31)]
+    page = section(write_page({"p": many}), "Checks that gave no occasion")
+    assert "| `rebuild` | nothing to rebuild | 31 |  |" in page
 
 
 def test_results_are_read_without_those_of_a_few_checks(tmp_path: Path) -> None:
