@@ -27,6 +27,7 @@ class Backbone(nn.Module, ABC):
                 super().__init__()
                 self.in_channels = in_channels
                 self.embed_dim = 32
+                self.first_layers = ("stem.weight",)
                 self.stages = (Stage("stem"), Stage("body", "body.0", "body.1"))
                 self.stem = nn.Conv2d(in_channels, 32, 3, stride=2)
                 self.body = nn.Sequential(nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3))

@@ -45,6 +45,14 @@ def test_f018_sizes_that_are_refused(name, fixed, multiple):
             backbone(wrong, VECTOR)
 
 
+def test_a_model_that_resizes_every_image_itself_has_one_size():
+    backbone = TimmModels()["crossvit_tiny_240"]()
+    assert backbone.fixed_size == (240, 240)
+    assert {level.stride for level in backbone.levels} == {12, 17}
+    with pytest.raises(fk.DataError, match="exactly 240 x 240 pixels"):
+        backbone.check_input(torch.randn(1, 3, 224, 224))
+
+
 def test_a_dynamic_size_lifts_the_restriction():
     backbone = TimmModels()["vit_tiny_patch16_224"](dynamic_img_size=True)
     assert (backbone.fixed_size, backbone.size_multiple) == (None, 16)

@@ -86,10 +86,7 @@ REAL: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
     "timm/eva02_tiny_patch14_224": ({"img_size": 56}, {}),
     "timm/swin_tiny_patch4_window7_224": ({"img_size": 64, "window_size": 2}, {}),
     "timm/levit_128s": ({"img_size": 64}, {}),
-    "timm/crossvit_tiny_240": (
-        {},
-        {"levels_are_as_declared": "it resizes any image to 240 and 224 pixels inside"},
-    ),
+    "timm/crossvit_tiny_240": ({}, {}),
     "torchvision/googlenet": ({}, {}),
     "torchvision/squeezenet1_1": ({}, {}),
     "torchvision/regnet_y_400mf": ({}, {}),
