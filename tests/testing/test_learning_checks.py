@@ -14,8 +14,9 @@ from fusionkit.model.fused import FusedModel
 from fusionkit.model.schedule import PolicyScheduler
 from fusionkit.testing.backbones.builds import builds, runs
 from fusionkit.testing.backbones.learning import CHECKS
+from fusionkit.testing.backbones.learning.rehearsal import Rehearsal
 from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import Check, Outcome
+from fusionkit.testing.check import Check, Finding, NotApplicableError, Outcome
 
 BY_NAME = {check.name: check for check in CHECKS}
 QUICK = [check for check in CHECKS if not check.slow]
@@ -197,3 +198,31 @@ def test_nothing_is_asked_of_a_backbone_without_parameters() -> None:
 
     outcomes = ask(Pools, QUICK)
     assert failed(outcomes) == {}
+
+
+def test_what_stops_a_rehearsal_is_told_by_the_check_of_that_act() -> None:
+    class FailsHalfThawed(Trio):
+        def after(self, index, x):
+            if self.two.weight.requires_grad and not self.one.weight.requires_grad:
+                raise ValueError("neither fish nor fowl")
+            return x
+
+    outcomes = ask(FailsHalfThawed, QUICK)
+    told = failed(outcomes)
+    assert set(told) == {"every_suffix_keeps_its_frozen_part"}
+    assert "neither fish nor fowl" in told["every_suffix_keeps_its_frozen_part"]
+    skipped = {outcome.check for outcome in outcomes if outcome.status == "skipped"}
+    assert skipped == {
+        "frozen_stages_compute_the_same",
+        "thawing_restores",
+        "freezing_again_holds",
+    }
+
+
+def test_an_act_that_was_stopped_keeps_what_was_found_before() -> None:
+    finding = Finding("what", "todo")
+    story = Rehearsal(thawed=[finding], stopped=("thawed", "it stopped"))
+    assert list(story.tell("suffixes", [])) == []
+    assert [each.what for each in story.tell("thawed", story.thawed)] == ["what", "it stopped"]
+    with pytest.raises(NotApplicableError, match="it failed before: it stopped"):
+        list(story.tell("again", []))

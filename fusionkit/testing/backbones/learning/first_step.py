@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +20,9 @@ from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of
 from fusionkit.testing.backbones.learning.steps import judge_answer, loss_of
 from fusionkit.testing.backbones.learning.tensors import answers, keep, same_bits
 from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import NotApplicableError
+from fusionkit.testing.check import NotApplicableError, describe_error
 
-__all__ = ["FirstStep", "first_step", "require_training", "without_gradient", "without_locals"]
+__all__ = ["FirstStep", "first_step", "require_training", "without_gradient"]
 
 RATE = 1e-2
 LEAST_GRADIENT = 1e-12
@@ -36,7 +35,7 @@ class FirstStep:
     """What was seen; lists are names of the trunk's parameters.
 
     Attributes:
-        error: what stopped it.
+        error: what stopped it, if anything did.
         structure: what train mode gives otherwise than eval mode, a phrase each.
         loss: its value.
         learning: how many parameters are to learn.
@@ -47,7 +46,7 @@ class FirstStep:
         unmoved: that got a gradient and did not move.
     """
 
-    error: Exception | None = None
+    error: str = ""
     structure: list[str] = field(default_factory=list)
     loss: float = 0.0
     learning: int = 0
@@ -65,13 +64,13 @@ def first_step(subject: BackboneSubject) -> FirstStep:
     try:
         _take(subject, seen)
     except Exception as error:  # a stranger's code raises what it likes; the checks tell it
-        seen.error = without_locals(error)
+        seen.error = describe_error(error)
     return seen
 
 
 def require_training(subject: BackboneSubject) -> None:
     """Leaves a check that needs a step of training, where there can be none."""
-    if first_step(subject).error is not None:
+    if first_step(subject).error:
         raise NotApplicableError("trains says why it cannot be trained")
 
 
@@ -162,10 +161,3 @@ def _largest(gradient: Tensor) -> float:
 
 def _values(gradient: Tensor) -> Tensor:
     return gradient.coalesce().values() if gradient.is_sparse else gradient
-
-
-def without_locals(error: Exception) -> Exception:
-    """Gives an error that keeps its places in the code, but nothing that was there."""
-    inner = error.__traceback__.tb_next if error.__traceback__ else None
-    traceback.clear_frames(inner)
-    return error.with_traceback(inner)

@@ -21,7 +21,7 @@ def once(
 ) -> Callable[[BackboneSubject], Observation]:
     """Makes a function of a subject that is asked once for each, from a fixed random state.
 
-    What it gives is to hold nothing of the subject, which would keep it alive.
+    What it gives is not to hold the subject itself, which would keep both alive.
     """
     kept: WeakKeyDictionary[BackboneSubject, Observation] = WeakKeyDictionary()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -17,7 +18,6 @@ from fusionkit.testing.backbones.learning.first_step import (
     first_step,
     require_training,
     without_gradient,
-    without_locals,
 )
 from fusionkit.testing.backbones.learning.frozen import known_changes, require_cold
 from fusionkit.testing.backbones.learning.models import frozen_model, last_epoch
@@ -30,13 +30,24 @@ from fusionkit.testing.backbones.learning.steps import (
     momentum,
     suffixes,
 )
-from fusionkit.testing.backbones.learning.tensors import changed, keep, some, tensors_of
+from fusionkit.testing.backbones.learning.tensors import changed, keep, tensors_of
+from fusionkit.testing.backbones.learning.verdicts import (
+    tell_again,
+    tell_missing,
+    tell_moved,
+    tell_passes,
+    tell_strange,
+    tell_thawed,
+)
 from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import Finding, NotApplicableError
+from fusionkit.testing.check import Finding, NotApplicableError, describe_error
 
 __all__ = ["Rehearsal", "rehearse"]
 
 Act: TypeAlias = Literal["suffixes", "thawed", "again"]
+
+TODO = "make forward work in train mode whichever of its last stages learn, again and again"
+ACTS: tuple[Act, ...] = ("suffixes", "thawed", "again")
 
 
 @dataclass(slots=True)
@@ -57,15 +68,22 @@ class Rehearsal:
     gradients: list[Finding] = field(default_factory=list)
     thawed: list[Finding] = field(default_factory=list)
     again: list[Finding] = field(default_factory=list)
-    stopped: tuple[Act, Exception] | None = None
+    stopped: tuple[Act, str] | None = None
 
-    def tell(self, act: Act, findings: list[Finding]) -> list[Finding]:
-        """Gives an act's findings, or raises what stopped it."""
-        if self.stopped is not None and self.stopped[0] == act:
-            raise self.stopped[1]
-        if self.stopped is not None and not findings:
-            raise NotApplicableError(f"an earlier step failed: {type(self.stopped[1]).__name__}")
-        return findings
+    def tell(self, act: Act, findings: list[Finding]) -> Iterator[Finding]:
+        """Gives the findings of an act, and what stopped it.
+
+        Raises:
+            NotApplicableError: it was stopped before.
+        """
+        yield from findings
+        if self.stopped is None:
+            return
+        when, error = self.stopped
+        if when == act:
+            yield Finding(error, TODO)
+        if ACTS.index(when) < ACTS.index(act):
+            raise NotApplicableError(f"it failed before: {error:.100}")
 
 
 @once
@@ -80,18 +98,18 @@ def rehearse(subject: BackboneSubject) -> Rehearsal:
     told = Rehearsal()
     act: Act = "suffixes"
     try:
-        stage = _Stage(subject)
-        stage.thaw_by_and_by(told)
+        learner = _Learner(subject)
+        learner.thaw_by_and_by(told)
         act = "thawed"
-        stage.look_at_what_thawed(told)
+        learner.look_at_what_thawed(told)
         act = "again"
-        stage.freeze_again(told)
+        learner.freeze_again(told)
     except Exception as error:  # a stranger's code raises what it likes; the checks tell it
-        told.stopped = act, without_locals(error)
+        told.stopped = act, describe_error(error)
     return told
 
 
-class _Stage:
+class _Learner:
     """The model and optimizer of one rehearsal."""
 
     def __init__(self, subject: BackboneSubject) -> None:
@@ -122,7 +140,7 @@ class _Stage:
             when = f"with {count} of {self.last} stages learning"
             missing = self.without_gradient(learning) if count < self.last else []
             if missing and not told.gradients:
-                told.gradients.append(_no_gradient(missing, when))
+                told.gradients.append(tell_missing(missing, when))
             self.optimizer.step()
             self.optimizer.zero_grad()
             frozen = self.frozen(awake)
@@ -130,16 +148,16 @@ class _Stage:
             moved = set(changed(before, tensors_of(self.trunk))) - self.known
             if moved:
                 self.known |= moved
-                told.bits.append(_moved(sorted(moved), when))
+                told.bits.append(tell_moved(sorted(moved), when))
             reference = reference or heard
             if not told.echo and (paths := strange(reference, heard)):
-                told.echo.append(_strange(paths, when))
+                told.echo.append(tell_strange(paths, when))
 
     def look_at_what_thawed(self, told: Rehearsal) -> None:
         learning = self.part.learning(self.last)
         wanted = {name: flag and name in learning for name, flag in self.declared.items()}
         flags = {name: value.requires_grad for name, value in self.trunk.named_parameters()}
-        told.thawed += _thawed(
+        told.thawed += tell_thawed(
             wrong=[name for name in wanted if flags.get(name) is not wanted[name]],
             fixed=changed(
                 {n: self.start[n] for n in wanted if not wanted[n] and n not in self.known},
@@ -152,7 +170,7 @@ class _Stage:
         before = keep(dict(self.trunk.named_parameters()))
         backward(loss_of(self.model, self.x))
         moved = changed(before, dict(self.trunk.named_parameters()))
-        told.thawed += _passes([name for name in moved if name not in self.known])
+        told.thawed += tell_passes([name for name in moved if name not in self.known])
 
     def freeze_again(self, told: Rehearsal) -> None:
         other = torch.optim.AdamW(self.model.param_groups(lr=RATE, weight_decay=DECAY))
@@ -168,7 +186,7 @@ class _Stage:
         for optimizer in (self.optimizer, other):
             optimizer.step()
         moved = changed(before, tensors_of(self.trunk))
-        told.again += _again([name for name in moved if name not in self.known])
+        told.again += tell_again([name for name in moved if name not in self.known])
 
     def awake(self, learning: frozenset[str]) -> frozenset[int]:
         return frozenset(slot.stage for slot in self.part.anatomy.slots if slot.name in learning)
@@ -212,87 +230,3 @@ class _Stage:
             and not place.module.training
             and any(place.path.startswith(f"{path}.") for path in whole if path)
         ]
-
-
-def _no_gradient(names: list[str], when: str) -> Finding:
-    return Finding(
-        f"{when} {len(names)} of what learns got no gradient: {some(names)}",
-        "do not switch gradients by `self.training`: the trunk is in eval mode as long as some "
-        "of its stages are frozen",
-    )
-
-
-def _moved(names: list[str], when: str) -> Finding:
-    return Finding(
-        f"{when} one step changed {len(names)} tensors of frozen stages: {some(names)}",
-        "let each module change only buffers of its own, `if self.training`, and share none "
-        "between stages; only the optimizer changes parameters",
-    )
-
-
-def _strange(paths: list[str], when: str) -> Finding:
-    return Finding(
-        f"{when} frozen stages compute otherwise than when all is frozen: {some(paths)}",
-        "let noise and statistics of a stage depend on `training` of a module of that very stage, "
-        "and name its dropouts in its blocks; keep no state from one pass to the next",
-    )
-
-
-def _thawed(
-    *, wrong: list[str], fixed: list[str], idle: list[str], silent: list[str]
-) -> list[Finding]:
-    found = []
-    if wrong:
-        found.append(
-            Finding(
-                f"after everything has thawed requires_grad is not as it was declared: "
-                f"{some(wrong)}",
-                "set requires_grad in __init__ only, neither in forward nor in train()",
-            )
-        )
-    if fixed:
-        found.append(
-            Finding(
-                f"parameters that their author fixed have moved: {some(fixed)}",
-                "change no parameter in forward; what has requires_grad=False stays as it is",
-            )
-        )
-    if idle:
-        found.append(
-            Finding(
-                f"nothing moved in stages that had thawed: {some(idle)}",
-                "use the parameters themselves in forward, not copies of them",
-            )
-        )
-    if silent:
-        found.append(
-            Finding(
-                f"after everything has thawed modules are still in eval mode: {some(silent)}",
-                "let train(mode) hand its argument to super().train(mode)",
-            )
-        )
-    return found
-
-
-def _passes(names: list[str]) -> list[Finding]:
-    if not names:
-        return []
-    return [
-        Finding(
-            f"a forward and a backward pass alone changed {len(names)} parameters: {some(names)}",
-            "compute a normalised or averaged weight anew in each pass, and leave parameters to "
-            "the optimizer",
-        )
-    ]
-
-
-def _again(names: list[str]) -> list[Finding]:
-    if not names:
-        return []
-    return [
-        Finding(
-            f"steps after freezing again changed {len(names)} tensors: {some(names)}",
-            "remember nothing of having learned: what changes a buffer asks `self.training` each "
-            "time",
-        )
-    ]
