@@ -46,6 +46,8 @@ class TinyNet(fk.Backbone):
 class VectorNet(fk.Backbone):
     """A perceptron on flat inputs "b c": no maps, no image."""
 
+    takes_images = False
+
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.in_channels = in_channels

@@ -44,6 +44,8 @@ class Backbone(nn.Module, ABC):
         levels: width and stride of each map that ``forward`` can give, fine to coarse; empty
             where the trunk has no maps.
         preprocessing: how inputs were prepared for these weights; ``None`` where unknown.
+        takes_images: whether its inputs are images or clips. Others, such as tokens of a text,
+            are never prepared by the model and reach the backbone as they are.
         in_channels: the channels of the input.
         num_classes: the width k of the stock classifier's logits; ``None`` without classifier.
         weights: what pretrained weights were loaded, by their name; ``None`` for random ones.
@@ -70,6 +72,7 @@ class Backbone(nn.Module, ABC):
     stages: tuple[Stage, ...]
     levels: tuple[Level, ...] = ()
     preprocessing: Preprocessing | None = None
+    takes_images: bool = True
     in_channels: int = 3
     num_classes: int | None = None
     weights: str | None = None

@@ -24,13 +24,15 @@ NEAREST = "nearest-exact"
 
 
 def preparations(backbones: Mapping[str, Backbone]) -> nn.ModuleDict:
-    """Gives what prepares each branch's input, by branch.
+    """Gives what prepares each branch's input, by branch, of those that take images.
 
     Raises:
         AssemblyError: it is not known how a branch's inputs were prepared.
     """
     prepare = nn.ModuleDict()
     for name, backbone in backbones.items():
+        if not backbone.takes_images:
+            continue
         if backbone.preprocessing is None:
             raise AssemblyError(
                 f"branch {name!r}: it is not known how its inputs are prepared; give "

@@ -127,3 +127,16 @@ def test_a_model_in_bfloat16_is_given_bfloat16():
     got = prepare(raw)
     assert got.dtype == torch.bfloat16
     torch.testing.assert_close(got.float(), prepare.float()(raw), atol=0.05, rtol=0.05)
+
+
+def test_what_is_no_image_reaches_its_branch_as_it_is():
+    model = build(
+        {"photo": branch("odd"), "table": branch("vector", input="row", in_channels=5)},
+        preprocess="inside",
+    ).eval()
+    photo = torch.randint(0, 256, (2, 3, 20, 30), dtype=torch.uint8)
+    row = torch.randn(2, 5) * 100
+    features = model.features({"image": photo, "row": row})
+    own = model.branches["table"](row, fk.Reads(vector=True)).vector
+    assert torch.equal(features["table"].vector, own)
+    assert list(model.prepare) == ["photo"]

@@ -30,6 +30,7 @@ class TextBackbone(Backbone):
     """
 
     trunk_path: ClassVar[str] = "trunk"
+    takes_images = False
 
     def __init__(
         self,
