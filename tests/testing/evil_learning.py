@@ -23,7 +23,8 @@ class Trio(OddNet):
         for index, layer in enumerate((self.one, self.two, self.three)):
             x = self.after(index, torch.tanh(layer(x)))
             maps.append(x)
-        return fk.Features(x.mean((2, 3)), tuple(maps[level] for level in reads.levels))
+        vector = x.mean((2, 3)) if reads.vector else None
+        return fk.Features(vector, tuple(maps[level] for level in reads.levels))
 
     def after(self, index: int, x: Tensor) -> Tensor:
         return x
@@ -430,6 +431,8 @@ class Whispers(Trio):
         features = super().forward(x, reads)
         others = [value for key, value in self.told.items() if key is not self]
         self.told[self] = x.detach().mean()
+        if features.vector is None:
+            return features
         return features._replace(vector=features.vector + sum(others))
 
 

@@ -21,7 +21,7 @@ class Reader(fk.Backbone):
         self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2, batch_first=True)
 
     def check_input(self, x) -> None:
-        if not {"tokens", "mask"} <= set(x):
+        if not isinstance(x, dict) or not {"tokens", "mask"} <= set(x):
             raise fk.DataError("takes a mapping of tokens and mask")
 
     def example(self, batch: int = 2):
@@ -61,12 +61,13 @@ class LeavesLayersOut(Trio):
 
 
 class Deep(fk.Backbone):
-    """Twenty stages, with a norm and a dropout in each, and a mask token that nobody reads."""
+    """Twenty stages, a norm and a dropout in each; and a fixed mask token that nobody reads."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.in_channels, self.embed_dim = in_channels, 8
-        self.mask_token = nn.Parameter(torch.zeros(8))
+        self.first_layers = ("stem.weight",)
+        self.mask_token = nn.Parameter(torch.zeros(8), requires_grad=False)
         self.stem = nn.Conv2d(in_channels, 8, 4, 4)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1), nn.Dropout(0.1)) for _ in range(20)

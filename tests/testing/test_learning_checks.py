@@ -12,6 +12,7 @@ from toys import TinyNet, VectorNet
 import fusionkit as fk
 from fusionkit.model.fused import FusedModel
 from fusionkit.model.schedule import PolicyScheduler
+from fusionkit.testing import check_backbone
 from fusionkit.testing.backbones.builds import builds, runs
 from fusionkit.testing.backbones.learning import CHECKS
 from fusionkit.testing.backbones.learning.rehearsal import Rehearsal
@@ -50,6 +51,11 @@ def test_a_good_backbone_passes_all(make) -> None:
     assert failed(outcomes) == {}
     skipped = {outcome.check for outcome in outcomes if outcome.status == "skipped"}
     assert skipped <= {"nothing_learnable_is_cut_off", "branches_keep_to_themselves"}, outcomes
+
+
+@pytest.mark.parametrize("make", GOOD.values(), ids=GOOD)
+def test_a_good_backbone_passes_the_other_groups_too(make) -> None:
+    check_backbone(make)
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=lambda evil: evil.__name__)
