@@ -90,6 +90,47 @@ def sweep(
 
 
 @app.command()
+def pairs(
+    *,
+    providers: Annotated[
+        str, typer.Option(metavar="A,B", help="Whose models.")
+    ] = "timm,torchvision",
+    count: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 500,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    largest: Annotated[
+        float | None,
+        typer.Option(metavar="MILLION", help="Only models of at most so many parameters."),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(help="The folder of a sweep, which knows the parameters.")
+    ] = RESULTS,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
+    memory_gib: Annotated[float, typer.Option(help="What one process may hold.")] = 8.0,
+    minutes: Annotated[float, typer.Option(help="What one pair may take.")] = 15.0,
+) -> None:
+    """Join pairs of models drawn at random: compose, one step, save, load, the same bits."""
+    from fusionkit.catalog import Catalog
+    from fusionkit.testing.pairs.command import join_pairs, small_enough
+    from fusionkit.testing.sweep.coverage import read_results
+    from fusionkit.testing.sweep.run import Limits
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    def join() -> bool:
+        catalog = Catalog.installed()
+        names = [name for each in providers.split(",") for name in catalog.backbones(each)]
+        if largest is not None:
+            known = {row.model: row for rows in read_results(results).values() for row in rows}
+            names = small_enough(names, known, largest)
+        limits = Limits(memory_gib, minutes)
+        return join_pairs(
+            names, count, seed, limits=limits, jobs=jobs, say=typer.echo, catalog=catalog
+        )
+
+    raise typer.Exit(0 if _refuse_plainly(join) else 1)
+
+
+@app.command()
 def table(
     results: Annotated[Path, typer.Option(help="The folder that a sweep wrote.")] = RESULTS,
     output: Annotated[Path, typer.Option(help="The page to write.")] = TABLE,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import selectors
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fusionkit.catalog import Catalog
+from fusionkit.testing.sweep.pool import work_through
 from fusionkit.testing.sweep.row import Row
 from fusionkit.testing.sweep.worker import End, Worker, start
 
 __all__ = ["Limits", "Told", "run"]
-
-TICK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +65,14 @@ def run(
     """
     from fusionkit.testing.sweep.examine import Order
 
-    pending = deque(Order(row, checks, limits.memory_gib, too_much) for row in wanted)
-    busy: dict[int, tuple[Any, Worker]] = {}
-    gc.collect()
-    gc.freeze()  # or each process would copy what the collector marks
-    with selectors.DefaultSelector() as selector:
-        try:
-            while pending or busy:
-                while pending and len(busy) < jobs:
-                    order = pending.popleft()
-                    worker = _begin(order, catalog, limits)
-                    selector.register(worker.pipe, selectors.EVENT_READ)
-                    busy[worker.pipe] = (order, worker)
-                for key, _ in selector.select(TICK):
-                    order, worker = busy[key.fd]
-                    if worker.hear():
-                        continue
-                    selector.unregister(key.fd)
-                    del busy[key.fd]
-                    end = worker.end()
-                    if end.limit and not order.too_much:
-                        pending.appendleft(replace(order, too_much=end.how))
-                    else:
-                        told(_result(order.wanted, order.too_much, end))
-                for _, worker in busy.values():
-                    worker.hold_to_limits()
-        finally:
-            for _, worker in busy.values():
-                worker.kill()
-            gc.unfreeze()
+    def ended(order: Any, end: End) -> Any:
+        if end.limit and not order.too_much:
+            return replace(order, too_much=end.how)
+        told(_result(order.wanted, order.too_much, end))
+        return None
+
+    orders = [Order(row, checks, limits.memory_gib, too_much) for row in wanted]
+    work_through(orders, lambda order: _begin(order, catalog, limits), ended, jobs)
 
 
 def _begin(order: Any, catalog: Catalog, limits: Limits) -> Worker:

@@ -1,0 +1,110 @@
+"""What is put together, drawn at random and the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fusionkit.policy.freeze import Freeze
+from fusionkit.policy.lr import LR
+from fusionkit.recipe.values import Head
+
+__all__ = ["Pair", "draw_pairs"]
+
+HEADS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
+    ("mean_logits", {"weights": ("equal", "learned"), "norm": ("layer", "l2", "none")}),
+    ("mean_probabilities", {"temperature": (1.0, "learned"), "norm": ("layer", "batch")}),
+    ("mean_log_probabilities", {"weights": ("equal", "learned")}),
+    ("concat", {"norm": ("layer", "batch", "l2"), "project": (None, 12), "hidden": (None, 16)}),
+    ("two_stream", {"weights": ("equal", "learned")}),
+    ("two_stream_maps", {"fusion": ("sum", "max", "concat", "conv"), "level": (-1, 0)}),
+)
+"""fusionkit's own heads with options to choose from; a stranger's is taken without options."""
+
+EPOCHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two branches, a head and what is done with them.
+
+    Attributes:
+        seed: of its own, for weights and inputs.
+        backbones: their names.
+        head: with its options.
+        freeze: of each branch.
+        lr: of each branch.
+        epoch: at which the training step is made.
+    """
+
+    seed: int
+    backbones: tuple[str, str]
+    head: Head
+    freeze: tuple[Freeze, Freeze]
+    lr: tuple[LR, LR]
+    epoch: int = field(default=0)
+
+    def __str__(self) -> str:
+        policies = " / ".join(map(str, self.freeze))
+        return (
+            f"{' + '.join(self.backbones)}, {self.head}, {policies}, epoch {self.epoch}, "
+            f"seed {self.seed}"
+        )
+
+
+def draw_pairs(backbones: Sequence[str], heads: Sequence[str], count: int, seed: int) -> list[Pair]:
+    """Gives ``count`` pairs.
+
+    Args:
+        backbones: the names to draw from.
+        heads: likewise.
+        count: how many.
+        seed: the same gives the same pairs.
+    """
+    known = sorted(backbones)
+    return [_draw(known, sorted(heads), seed * 1_000_003 + index) for index in range(count)]
+
+
+def _draw(backbones: list[str], heads: list[str], seed: int) -> Pair:
+    choose = random.Random(seed)  # noqa: S311 - no secret depends on it
+    return Pair(
+        seed,
+        (choose.choice(backbones), choose.choice(backbones)),
+        _draw_head(choose, choose.choice(heads)),
+        (_draw_freeze(choose), _draw_freeze(choose)),
+        (_draw_lr(choose), _draw_lr(choose)),
+        choose.randrange(EPOCHS),
+    )
+
+
+def _draw_head(choose: random.Random, name: str) -> Head:
+    options = dict(HEADS).get(name, {})
+    chosen = {key: choose.choice(values) for key, values in options.items()}
+    return Head(name, **{key: value for key, value in chosen.items() if value is not None})
+
+
+def _draw_freeze(choose: random.Random) -> Freeze:
+    modes: tuple[Literal["follow", "eval"], ...] = ("follow", "eval")
+    norm, dropout = choose.choice(modes), choose.choice(modes)
+    return choose.choice(
+        (
+            Freeze.all(),
+            Freeze.none(norm=norm, dropout=dropout),
+            Freeze.last(choose.randrange(1, 4), norm=norm),
+            Freeze.only("norm", "bias"),
+            Freeze.only("bias", dropout=dropout),
+            Freeze.gradual(choose.randrange(3), every=choose.randrange(1, 3), norm=norm),
+        )
+    )
+
+
+def _draw_lr(choose: random.Random) -> LR:
+    return LR(
+        choose.choice((0.01, 0.1, 1.0)),
+        layer_decay=choose.choice((0.65, 0.9, 1.0)),
+        weight_decay=choose.choice((None, 0.0, 0.05)),
+        warmup=choose.choice((0, 1)),
+        by=choose.choice(("stage", "block")),
+    )
