@@ -62,6 +62,10 @@ def sweep(
     on_meta: Annotated[
         bool, typer.Option("--on-meta", help="Only shapes and structure, built without data.")
     ] = False,
+    rest_on_meta: Annotated[
+        bool,
+        typer.Option("--rest-on-meta", help="So for what is left; the next sweep asks it in full."),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
     memory_gib: Annotated[float, typer.Option(help="What one process may hold.")] = 8.0,
     minutes: Annotated[float, typer.Option(help="What one model may take.")] = 15.0,
@@ -80,6 +84,7 @@ def sweep(
         checks=_listed(checks),
         also=_listed(also) or (),
         on_meta=on_meta,
+        rest_on_meta=rest_on_meta,
     )
     good = _refuse_plainly(
         lambda: ask_models(

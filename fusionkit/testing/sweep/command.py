@@ -21,6 +21,9 @@ __all__ = ["Choice", "ask_models"]
 
 SLOWEST = 12
 
+LATER = "left to a longer sweep"
+"""Why a model is asked on the meta device, if it will be asked in full by the next sweep."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
@@ -36,6 +39,8 @@ class Choice:
         checks: only these checks, instead of all that are not slow.
         also: slow checks beyond these; ``"slow"`` for all.
         on_meta: only what can be asked without data.
+        rest_on_meta: what is left is asked only what can be asked without data, and in full by
+            the next sweep.
     """
 
     provider: str
@@ -47,6 +52,7 @@ class Choice:
     checks: tuple[str, ...] | None = None
     also: tuple[str, ...] = ()
     on_meta: bool = False
+    rest_on_meta: bool = False
 
     @property
     def partial(self) -> bool:
@@ -104,6 +110,7 @@ def ask_models(
         if left:
             catalog.backbone(left[0].model)  # imports what it needs, once for all processes
             too_much = "only this was asked for" if choice.on_meta else ""
+            too_much = LATER if choice.rest_on_meta else too_much
             limits = Limits(memory_gib, minutes)
             run(
                 left,
@@ -189,7 +196,7 @@ def _choose_models(choice: Choice, listed: list[str], known: Mapping[str, Row]) 
 def _is_done(wanted: Row, rows: Mapping[str, Row]) -> bool:
     """Tells whether a model has passed what is asked; one that failed is asked again."""
     row = rows.get(wanted.model)
-    return row is not None and row.is_good and row.answers(wanted)
+    return row is not None and row.is_good and row.why != LATER and row.answers(wanted)
 
 
 def _digest(checks: tuple[str, ...]) -> str:
