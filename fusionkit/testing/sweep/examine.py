@@ -18,7 +18,7 @@ from fusionkit.testing.check import Check, Finding, Outcome
 from fusionkit.testing.judge import choose, judge
 from fusionkit.testing.sweep.exceptions import known_failures
 from fusionkit.testing.sweep.references import reference_for, stock_keys_for
-from fusionkit.testing.sweep.row import Row
+from fusionkit.testing.sweep.row import Mode, Row
 from fusionkit.testing.sweep.shortcuts import shortcuts
 from fusionkit.testing.sweep.sizes import make_small
 
@@ -76,11 +76,13 @@ def examine(
         factories=_Siblings(catalog, order.wanted.provider),
     )
     asked = choose(BACKBONE_CHECKS, order.checks, on_meta=bool(why))
+    mode: Mode = "meta" if why else "full"
+    expected = known_failures(model, mode)
     with shortcuts():
-        outcomes = judge([_announced(each, tell) for each in asked], subject, known_failures(model))
+        outcomes = judge([_announced(each, tell) for each in asked], subject, expected)
     row = replace(
         order.wanted,
-        mode="meta" if why else "full",
+        mode=mode,
         why=why,
         options=dict(small.options),
         parameters=parameters,
@@ -133,13 +135,10 @@ def _announced(check: Check[Any], tell: Callable[[str], None]) -> Check[Any]:
 
 
 def _shape_of(subject: BackboneSubject, outcomes: tuple[Outcome, ...]) -> str:
-    """Gives the shape of the smallest sample, if there was one to run on."""
-    if any(
-        outcome.status == "failed" and outcome.check in ("builds", "runs") for outcome in outcomes
-    ):
+    """Gives the shape of the smallest sample, if it runs on one."""
+    if any(outcome.check == "runs" and outcome.status != "passed" for outcome in outcomes):
         return ""
-    example = subject.example(1)
-    leaves = torch.utils._pytree.tree_leaves(example)
+    leaves = torch.utils._pytree.tree_leaves(subject.example(1))
     shapes = [" ".join(map(str, leaf.shape[1:])) for leaf in leaves if isinstance(leaf, Tensor)]
     return ", ".join(shapes)
 

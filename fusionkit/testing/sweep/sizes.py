@@ -23,14 +23,16 @@ SIZE_OPTIONS = ("img_size", "image_size")
 BUILT_WITH_DATA = ("torchvision/regnet_*",)
 """Models that compute with values while they are built, which the meta device has not."""
 
-FRAMES: tuple[tuple[str, int], ...] = (
-    ("torchvision/r3d_18", 4),
-    ("torchvision/mc3_18", 4),
-    ("torchvision/r2plus1d_18", 4),
-    ("torchvision/swin3d_*", 4),
-    ("torchvision/s3d", 13),
+EXAMPLES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("timm/gemma4_vit_*", (64, 64)),
+    ("torchvision/r3d_18", (4, 112, 112)),
+    ("torchvision/mc3_18", (4, 112, 112)),
+    ("torchvision/r2plus1d_18", (4, 112, 112)),
+    ("torchvision/swin3d_*", (4, 224, 224)),
+    ("torchvision/s3d", (13, 224, 224)),
 )
-"""Frames of a clip that are enough for video models which take any number."""
+"""Smaller samples than their own, of models that take any number of frames, or whose own is so
+large that to be composed, which measures them on it, they would need more memory than a sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ def make_small(model: str, factory: Callable[..., Backbone]) -> Small:
         model: ``provider/name``.
         factory: builds it as it is.
     """
-    frames = next((count for glob, count in FRAMES if fnmatchcase(model, glob)), None)
-    make = factory if frames is None else partial(_with_frames, factory, frames)
+    sample = next((sides for glob, sides in EXAMPLES if fnmatchcase(model, glob)), None)
+    make = factory if sample is None else partial(_with_example, factory, sample)
     if any(fnmatchcase(model, glob) for glob in BUILT_WITH_DATA):
         make = partial(_emptied, make)
     built = _look(make)
@@ -90,14 +92,15 @@ def _emptied(factory: Callable[..., Backbone], **arguments: Any) -> Backbone:
     return built.to(device)
 
 
-def _with_frames(factory: Callable[..., Backbone], frames: int, **arguments: Any) -> Backbone:
-    """Gives a video model whose example has few frames."""
+def _with_example(
+    factory: Callable[..., Backbone], sides: tuple[int, ...], **arguments: Any
+) -> Backbone:
+    """Gives a model whose example is smaller than its own."""
     built = factory(**arguments)
-    shape = built.example(1).shape
-    built.example = partial(_clips, (*shape[1:2], frames, *shape[3:]))  # type: ignore[method-assign]
+    built.example = partial(_noise, (built.in_channels, *sides))  # type: ignore[method-assign]
     return built
 
 
-def _clips(shape: tuple[int, ...], batch: int = 2) -> Tensor:
+def _noise(shape: tuple[int, ...], batch: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(batch, *shape, generator=generator)
