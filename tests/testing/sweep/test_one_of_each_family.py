@@ -65,5 +65,6 @@ def test_the_smallest_of_its_family_passes(row: Row) -> None:
     order = Order(Row(model=row.model, family=row.family), checks, MEMORY_GIB, cause)
     now, _ = examine(order, fk.Catalog.installed(), lambda step: None)
     assert now.failed == {}
-    assert now.passed > (10 if cause else 40)
-    assert set(now.expected) <= set(known_failures(row.model))
+    assert set(now.expected) <= set(known_failures(row.model, now.mode))
+    if "runs" not in now.expected:  # without which nothing else is asked
+        assert now.passed > (10 if cause else 40)
