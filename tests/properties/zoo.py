@@ -105,15 +105,3 @@ SMALL = tuple(specimen for specimen in ZOO if specimen.shape[-1] <= 96)
 def identify(specimen: Specimen) -> str:
     """Gives a specimen's name for test ids."""
     return specimen.name.replace("/", "-")
-
-
-def digest(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Gives a copy of every parameter and buffer, those that are not saved too."""
-    named = [*module.named_parameters(), *module.named_buffers()]
-    return {name: value.detach().clone() for name, value in named}
-
-
-def changed(module: torch.nn.Module, before: Mapping[str, Tensor]) -> list[str]:
-    """Gives the names of what is no longer what it was, to the bit."""
-    after = dict([*module.named_parameters(), *module.named_buffers()])
-    return [name for name, value in before.items() if not torch.equal(after[name], value)]

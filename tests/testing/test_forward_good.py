@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch import Tensor
 import fusionkit as fk
 import fusionkit.testing as kit
 from fusionkit.testing.backbones.forward import CHECKS
-from fusionkit.testing.sweep.references import reference_for
 
 NAMES = [check.name for check in CHECKS]
 
@@ -76,32 +75,6 @@ def test_no_arguments_at_all_are_enough() -> None:
     assert report.passed, str(report)
     nothing = kit.check_backbone(lambda: Sound(3, None), only=NAMES)
     assert nothing["other_channel_counts_work"].cause == "the factory takes no in_channels"
-
-
-REAL: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {
-    "timm/resnet18": ({}, {}),
-    "timm/mobilenetv3_small_050": ({}, {}),
-    "timm/efficientnet_b0": ({"drop_path_rate": 0.2}, {}),
-    "timm/vit_tiny_patch16_224": ({"img_size": 64}, {}),
-    "timm/eva02_tiny_patch14_224": ({"img_size": 56}, {}),
-    "timm/swin_tiny_patch4_window7_224": ({"img_size": 64, "window_size": 2}, {}),
-    "timm/levit_128s": ({"img_size": 64}, {}),
-    "timm/crossvit_tiny_240": ({}, {}),
-    "torchvision/googlenet": ({}, {}),
-    "torchvision/squeezenet1_1": ({}, {}),
-    "torchvision/regnet_y_400mf": ({}, {}),
-    "torchvision/r3d_18": ({}, {}),
-}
-
-
-@pytest.mark.parametrize("name", REAL, ids=lambda name: name.replace("/", "-"))
-def test_a_real_network_passes_and_equals_its_providers(name: str) -> None:
-    options, expected = REAL[name]
-    make = partial(fk.Catalog.installed().backbone(name).factory, **options)
-    report = kit.check_backbone(
-        make, only=NAMES, reference=reference_for(name, options), expected_failures=expected
-    )
-    assert report["equals_the_providers_model"].status == "passed"
 
 
 def test_another_answer_than_the_providers_is_told() -> None:
