@@ -49,6 +49,12 @@ class UnevenGains(Good):
         return super().score(name, each) * self.gains.get(name, 1.0)
 
 
+class BoastsOfAbsence(Good):
+    """Says that branches may be absent, and looks for them all the same."""
+
+    takes_missing = True
+
+
 class NoHead(nn.Module):
     """Is not a fusion head at all."""
 
@@ -404,6 +410,7 @@ EVIL_HEADS = (
     Evil(HidesLogits, "says_whether_it_takes_logits"),
     Evil(BoastsOfLogits, "says_whether_it_takes_logits"),
     Evil(Undocumented, "says_what_it_is"),
+    Evil(BoastsOfAbsence, "answers_without_a_branch"),
     Evil(ReadsMore, "reads_only_what_it_declares"),
     Evil(ReadsMoreQuietly, "reads_only_what_it_declares"),
     Evil(TwoOnly, "each_branch_counts"),

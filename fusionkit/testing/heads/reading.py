@@ -183,6 +183,31 @@ def branches_are_told_apart(case: HeadCase) -> Iterator[Finding]:
         )
 
 
+@check_each(
+    "go through the branches that are in features, or leave takes_missing False",
+    where=lambda case: len(case.inputs) > 1,
+    otherwise="it refuses more than one branch",
+)
+def answers_without_a_branch(case: HeadCase) -> Iterator[Finding]:
+    """A head that ``takes_missing`` answers from each branch alone, whatever the others held."""
+    head = case.build()
+    if not head.takes_missing:
+        raise NotApplicableError("it does not say that it takes missing branches")
+    for name in case.inputs:
+        try:
+            answer: object = case.run(head, {name: case.features()[name]})
+        except Exception as error:  # mostly a KeyError of the absent branch
+            yield Finding(
+                f"with branch {name!r} alone, forward fails: {type(error).__name__}: "
+                f"{error!s:.200}",
+                "go through the branches that are in features, or leave takes_missing False",
+            )
+            continue
+        fault = misfit(answer, len(case.answer()), case.situation.num_classes)
+        if fault is not None:
+            yield Finding(f"{fault.what} with branch {name!r} alone", fault.todo)
+
+
 @check_each("make forward work on features that nobody else may change")
 def features_stay_as_they_are(case: HeadCase) -> Iterator[Finding]:
     """It changes neither the features nor their mapping, in eval nor in train mode."""
@@ -242,6 +267,7 @@ CHECKS: tuple[Check[HeadSubject], ...] = (
     each_branch_counts,
     order_of_branches_is_free,
     branches_are_told_apart,
+    answers_without_a_branch,
     features_stay_as_they_are,
     other_sizes,
 )
