@@ -21,8 +21,14 @@ __all__ = ["Choice", "ask_models"]
 
 SLOWEST = 12
 
-LATER = "left to a longer sweep"
-"""Why a model is asked on the meta device, if it will be asked in full by the next sweep."""
+LATER = "left to a longer sweep, and asked only of its structure"
+"""Why a model is asked little on the meta device, if the next sweep will ask it everything."""
+
+STRUCTURE = (
+    *("builds", "runs", "every_parameter_is_in_one_block", "vector_is_as_declared"),
+    *("levels_are_as_declared", "stages_run_in_order", "keys_are_stock_keys"),
+)
+"""What it is asked then, a second or two for each model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +45,8 @@ class Choice:
         checks: only these checks, instead of all that are not slow.
         also: slow checks beyond these; ``"slow"`` for all.
         on_meta: only what can be asked without data.
-        rest_on_meta: what is left is asked only what can be asked without data, and in full by
-            the next sweep.
+        rest_on_meta: what is left is asked of its structure only, without data, and everything
+            by the next sweep.
     """
 
     provider: str
@@ -104,7 +110,9 @@ def ask_models(
         wanted = [
             replace(asking, model=name, family=families[name]) for name in in_order(families, known)
         ]
-        left = [row for row in wanted if again or not _is_done(row, rows)]
+        left = [
+            row for row in wanted if again or not _is_done(row, rows, anyhow=choice.rest_on_meta)
+        ]
         say(f"{len(wanted)} models, {len(wanted) - len(left)} of them done before")
         tally = _Tally(len(left), say, ledger)
         if left:
@@ -120,6 +128,7 @@ def ask_models(
                 jobs=jobs,
                 told=tally.take,
                 too_much=too_much,
+                shrink=not choice.rest_on_meta,
             )
         ledger.tidy(listed)
         tally.conclude()
@@ -171,7 +180,8 @@ def _choose_checks(choice: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     from fusionkit.testing.backbones.all import BACKBONE_CHECKS
     from fusionkit.testing.judge import choose, refuse_unknown
 
-    asked = tuple(str(check) for check in choose(BACKBONE_CHECKS, choice.checks))
+    wanted = STRUCTURE if choice.rest_on_meta else choice.checks
+    asked = tuple(str(check) for check in choose(BACKBONE_CHECKS, wanted))
     every_slow = tuple(check.name for check in BACKBONE_CHECKS if check.slow)
     slow = every_slow if "slow" in choice.also else choice.also
     refuse_unknown(BACKBONE_CHECKS, slow)
@@ -193,10 +203,18 @@ def _choose_models(choice: Choice, listed: list[str], known: Mapping[str, Row]) 
     return models
 
 
-def _is_done(wanted: Row, rows: Mapping[str, Row]) -> bool:
-    """Tells whether a model has passed what is asked; one that failed is asked again."""
+def _is_done(wanted: Row, rows: Mapping[str, Row], anyhow: bool) -> bool:
+    """Tells whether a model has passed what is asked; one that failed is asked again.
+
+    Args:
+        wanted: what is to be asked.
+        rows: what is known.
+        anyhow: whether any row will do, of the same versions.
+    """
     row = rows.get(wanted.model)
-    return row is not None and row.is_good and row.why != LATER and row.answers(wanted)
+    if row is None or not row.is_good:
+        return False
+    return row.versions == wanted.versions if anyhow else row.answers(wanted)
 
 
 def _digest(checks: tuple[str, ...]) -> str:

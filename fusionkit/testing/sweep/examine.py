@@ -44,12 +44,14 @@ class Order:
         checks: the names of those to ask.
         memory_gib: what its process may hold.
         too_much: why it is asked on the meta device, if that is known before.
+        shrink: whether to look for its smallest input.
     """
 
     wanted: Row
     checks: tuple[str, ...]
     memory_gib: float
     too_much: str = ""
+    shrink: bool = True
 
 
 def examine(
@@ -65,7 +67,7 @@ def examine(
     model = order.wanted.model
     tell("looking for the smallest input")
     warnings.simplefilter("ignore")
-    small = make_small(model, catalog.backbone(model).factory)
+    small = make_small(model, catalog.backbone(model).factory, shrink=order.shrink)
     parameters = count_parameters(small.built)
     why = order.too_much or _too_large(parameters, order.memory_gib)
     subject = BackboneSubject(

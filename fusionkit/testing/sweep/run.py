@@ -49,6 +49,7 @@ def run(
     jobs: int,
     told: Callable[[Told], None],
     too_much: str = "",
+    shrink: bool = True,
 ) -> None:
     """Asks all models, each in a process of its own.
 
@@ -62,6 +63,7 @@ def run(
         jobs: how many processes at a time.
         told: is called with each result.
         too_much: why all are asked on the meta device, if they are.
+        shrink: whether to look for the smallest input of each, which takes a second.
     """
     from fusionkit.testing.sweep.examine import Order
 
@@ -71,7 +73,7 @@ def run(
         told(_result(order.wanted, order.too_much, end))
         return None
 
-    orders = [Order(row, checks, limits.memory_gib, too_much) for row in wanted]
+    orders = [Order(row, checks, limits.memory_gib, too_much, shrink) for row in wanted]
     work_through(orders, lambda order: _begin(order, catalog, limits), ended, jobs)
 
 

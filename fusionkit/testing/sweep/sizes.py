@@ -50,19 +50,20 @@ class Small:
     built: Backbone
 
 
-def make_small(model: str, factory: Callable[..., Backbone]) -> Small:
+def make_small(model: str, factory: Callable[..., Backbone], *, shrink: bool = True) -> Small:
     """Gives the way to build a model that allows the smallest input.
 
     Args:
         model: ``provider/name``.
         factory: builds it as it is.
+        shrink: whether to look for options that make it smaller than it is.
     """
     sample = next((sides for glob, sides in EXAMPLES if fnmatchcase(model, glob)), None)
     make = factory if sample is None else partial(_with_example, factory, sample)
     if any(fnmatchcase(model, glob) for glob in BUILT_WITH_DATA):
         make = partial(_emptied, make)
     built = _look(make)
-    if built.fixed_size is None:
+    if built.fixed_size is None or not shrink:
         return Small(make, {}, built)
     for option in SIZE_OPTIONS:
         for side in SIDES:
