@@ -22,8 +22,9 @@ everything that `fusionkit.testing.check_backbone` asks but for its slow checks,
 weights, at the smallest input that the model takes, each in a process of its own. This page is
 written from its results by `python -m fusionkit.testing table`; a test says when it is old.
 
-*On meta* are models too large or too slow for that: built without data, they were asked only what
-shapes and structure can tell. An *exception* is a failure that is known and has a cause; one that
+*On meta* are models too large or too slow for that, or left to a longer sweep: built without data,
+they were asked only what shapes and structure can tell. A sweep goes on where the last one stopped,
+so that the next one asks in full what was left. An *exception* is a failure that is known and has a cause; one that
 passes after all would count as a failure."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fusionkit.testing.sweep.command import LATER, STRUCTURE
 from fusionkit.testing.sweep.ledger import Ledger
 from fusionkit.testing.sweep.row import Row
 
@@ -107,3 +108,19 @@ def test_a_wrong_argument_is_one_line_and_exit_code_2(command: Command, tmp_path
     assert done.stderr.startswith("error: no plugin 'rouhg' is installed.")
     assert "Did you mean 'rough'?" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_rest_is_asked_of_its_structure_and_the_next_sweep_asks_it_everything(
+    command: Command, tmp_path: Path
+) -> None:
+    few = ("--provider", "rough", "--models", "good*", "--results", tmp_path)
+    done = command("sweep", *few, "--rest-on-meta")
+    assert done.returncode == 0, done.stdout
+    rows = Ledger(tmp_path / "rough.jsonl").read()
+    assert (rows["rough/good_net"].mode, rows["rough/good_net"].why) == ("meta", LATER)
+    assert rows["rough/good_net"].passed + len(rows["rough/good_net"].skipped) == len(STRUCTURE)
+    again = command("sweep", *few, "--rest-on-meta")
+    assert "1 models, 1 of them done before" in again.stdout
+    whole = command("sweep", *few)
+    assert "1 models, 0 of them done before" in whole.stdout
+    assert Ledger(tmp_path / "rough.jsonl").read()["rough/good_net"].mode == "full"
