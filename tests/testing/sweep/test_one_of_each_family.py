@@ -20,7 +20,7 @@ from fusionkit.testing.sweep.exceptions import known_failures
 from fusionkit.testing.sweep.row import Row
 
 RESULTS = Path(__file__).parents[3] / "coverage"
-LONG = 12.0
+LONG = 6.0
 """Seconds of processor time in the sweep."""
 
 MEMORY_GIB = 8.0
