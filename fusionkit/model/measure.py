@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
@@ -82,13 +83,19 @@ def unread_parameters(backbone: Backbone, reads: Reads) -> frozenset[str]:
         parameters = dict(trunk_of(twin).named_parameters())
         for value in parameters.values():
             value.requires_grad_(value.is_floating_point())
-        features = twin(example, reads)
+        with saved_tensors_hooks(lambda value: None, _never):
+            features = twin(example, reads)
         channels = tuple(twin.levels[level].channels for level in reads.levels)
         check_features("its forward pass", twin, features, reads, channels)
         reached = _reached(_read(features, reads))
         return frozenset(name for name, value in parameters.items() if id(value) not in reached)
 
     return _on_twin(backbone, ask, batch=2)
+
+
+def _never(_: Any) -> Tensor:
+    """Gives back what autograd kept for a backward pass: nothing was kept, and none follows."""
+    raise AssertionError("a measured backbone ran backwards")
 
 
 def _on_twin(backbone: Backbone, ask: Callable[[Backbone, Any], Result], batch: int) -> Result:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from odd_toys import (
@@ -186,6 +188,24 @@ def test_measuring_holds_and_computes_no_value(net, monkeypatch):
     backbone = PLAIN[net]()
     backbone.example = images
     unread_parameters(backbone, VECTOR)
+
+
+def test_measuring_keeps_nothing_for_a_backward_pass():
+    kept = []
+
+    class Deep(OddNet):
+        def forward(self, x, reads):
+            if float(x.mean()) > 1e9:  # so that it runs for real
+                raise ValueError("too bright")
+            for layer in (self.one, self.two, self.three):
+                kept.append([value for value in watched if value() is not None])
+                x = layer(x).exp()  # whose gradient needs its result
+                watched.append(weakref.ref(x))
+            return fk.Features(x.mean((2, 3)))
+
+    watched = []
+    assert unread_parameters(Deep(), VECTOR) == frozenset()
+    assert [len(alive) for alive in kept] == [0, 1, 1]
 
 
 def test_building_copies_no_parameter():
