@@ -23,9 +23,10 @@ weights, at the smallest input that the model takes, each in a process of its ow
 written from its results by `python -m fusionkit.testing table`; a test says when it is old.
 
 *On meta* are models too large or too slow for that, or left to a longer sweep: built without data,
-they were asked only what shapes and structure can tell. A sweep goes on where the last one stopped,
-so that the next one asks in full what was left. An *exception* is a failure that is known and has a cause; one that
-passes after all would count as a failure."""
+they were asked only what shapes and structure can tell. A sweep goes on where the last one
+stopped, so that the next one asks in full what was left; a model that is not counted here has not
+been asked yet. An *exception* is a failure that is known and has a cause; one that passes after
+all would count as a failure."""
 
 
 def read_results(folder: Path) -> dict[str, list[Row]]:
