@@ -35,9 +35,9 @@ class _Setting:
 def undo_side_effects() -> Iterator[list[str]]:
     """Gives a list which, after the block, tells what was changed in it; it is set back by then.
 
-    Watched are torch's default dtype, default device, threads, gradient mode and determinism,
-    the random states of Python, numpy and torch, PIL's tolerance of truncated images, the
-    filters of warnings, and environment variables.
+    Watched are torch's default dtype, default device, threads, gradient mode, matmul precision and
+    determinism, the random states of Python, numpy and torch, PIL's tolerance of truncated images,
+    the filters of warnings, and environment variables.
     """
     notes: list[str] = []
     settings = _settings()
@@ -68,6 +68,11 @@ def _settings() -> list[_Setting]:
         _Setting("torch's default device", torch.get_default_device, _set_default_device),
         _Setting("the number of torch's threads", torch.get_num_threads, torch.set_num_threads),
         _Setting("torch's gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
+        _Setting(
+            "torch's float32 matmul precision",
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+        ),
         _Setting(
             "torch's deterministic mode",
             torch.are_deterministic_algorithms_enabled,

@@ -31,6 +31,10 @@ CHANGES = {
         "torch.set_grad_enabled(False)",
         torch.is_grad_enabled,
     ),
+    "torch's float32 matmul precision from highest to medium": (
+        "torch.set_float32_matmul_precision('medium')",
+        torch.get_float32_matmul_precision,
+    ),
     "torch's deterministic mode from False to True": (
         "torch.use_deterministic_algorithms(True)",
         torch.are_deterministic_algorithms_enabled,

@@ -78,7 +78,7 @@ def test_a_good_head_passes_all():
     assert report.passed
     assert report.subject == "Good"
     skipped = {outcome.check for outcome in report.outcomes if outcome.status == "skipped"}
-    assert skipped == {"other_sizes", "options_survive_a_recipe"}
+    assert skipped == {"answers_without_a_branch", "other_sizes", "options_survive_a_recipe"}
 
 
 def test_what_it_refuses_is_told_and_obeyed():
