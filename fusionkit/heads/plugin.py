@@ -7,17 +7,14 @@ from importlib import import_module
 from typing import cast, final
 
 from fusionkit import FusionHead, hookimpl
+from fusionkit.heads import maps, products, scores, tokens, vectors
 
 __all__ = ["fusionkit_heads"]
 
-HOMES = {
-    "concat": "fusionkit.heads.concat:Concat",
-    "mean_log_probabilities": "fusionkit.heads.ensemble:MeanLogProbabilities",
-    "mean_logits": "fusionkit.heads.ensemble:MeanLogits",
-    "mean_probabilities": "fusionkit.heads.ensemble:MeanProbabilities",
-    "two_stream": "fusionkit.heads.two_stream:TwoStream",
-    "two_stream_maps": "fusionkit.heads.two_stream_maps:TwoStreamMaps",
-}
+ROOMS = (scores, vectors, products, maps, tokens)
+
+HOMES = dict(sorted(home for room in ROOMS for home in room.HEADS.items()))
+"""Where each head is, by name."""
 
 
 @hookimpl

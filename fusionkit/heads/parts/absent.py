@@ -1,0 +1,26 @@
+"""Zeros in the place of branches that are absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+__all__ = ["with_zeros"]
+
+
+def with_zeros(
+    present: Mapping[str, Tensor], names: Sequence[str], widths: Sequence[int]
+) -> list[Tensor]:
+    """Gives one "b c_i ..." per branch in the order of ``names``: zeros where it is absent.
+
+    Args:
+        present: what the branches gave that are there, alike but for the width.
+        names: all branches.
+        widths: c_i of each.
+    """
+    like = next(iter(present.values()))
+    return [
+        present[name] if name in present else like.new_zeros(len(like), width, *like.shape[2:])
+        for name, width in zip(names, widths, strict=True)
+    ]

@@ -1,0 +1,4 @@
+"""Heads that multiply the branches' vectors: bilinear pooling and what approximates it."""
+
+HEADS: dict[str, str] = {}
+"""Where each is, by name."""

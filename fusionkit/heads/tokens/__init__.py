@@ -1,0 +1,4 @@
+"""Heads in which the branches' tokens attend to each other."""
+
+HEADS: dict[str, str] = {}
+"""Where each is, by name."""
