@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fusionkit.head import FusionHead as FusionHead
     from fusionkit.head import HeadInput as HeadInput
     from fusionkit.hookspecs import hookimpl as hookimpl
+    from fusionkit.model.fitting import fit_head as fit_head
     from fusionkit.model.fused import FusedModel as FusedModel
     from fusionkit.policy import presets as presets
     from fusionkit.policy.freeze import Freeze as Freeze
@@ -68,6 +69,7 @@ _HOMES = {
     "FusionHead": "fusionkit.head",
     "HeadInput": "fusionkit.head",
     "hookimpl": "fusionkit.hookspecs",
+    "fit_head": "fusionkit.model.fitting",
     "FusedModel": "fusionkit.model.fused",
     "Freeze": "fusionkit.policy.freeze",
     "LR": "fusionkit.policy.lr",

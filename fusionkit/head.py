@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from fusionkit.backbone.depth import Level
+from fusionkit.errors import AssemblyError
 from fusionkit.features import Features, Reads
 
 __all__ = ["FusionHead", "HeadInput"]
@@ -61,9 +62,13 @@ class FusionHead(nn.Module, ABC):
             by mistake, which ``fusionkit.testing.check_head`` tells.
         takes_missing: whether the head has an answer when branches are absent: ``forward`` is
             then also called with the features of some branches only, of at least one.
+        trains: whether gradients can train what comes before it. A head that votes cannot; it
+            refuses to run in train mode.
     """
 
     takes_logits: ClassVar[bool] = False
+
+    trains: ClassVar[bool] = True
 
     symmetric: bool = False
 
@@ -74,3 +79,34 @@ class FusionHead(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives "b k" from what ``reads`` asked for of each branch that is present."""
+
+    def fit(self, features: Mapping[str, Features], labels: Tensor) -> None:
+        """Sets what is fitted to a whole set of samples at once rather than trained in steps.
+
+        Called by ``fusionkit.fit_head``, in eval mode without gradients, with all samples at
+        once. The same samples give the same head, whatever was fitted before.
+
+        Args:
+            features: what ``reads`` asks for of every branch.
+            labels: "b", whole numbers from 0 to the number of classes.
+
+        Raises:
+            AssemblyError: this head has nothing of this kind.
+        """
+        raise AssemblyError(
+            f"{type(self).__name__} is trained by gradient and has nothing to fit; train it as "
+            "any module, or take a head that fits, such as 'adaptive'"
+        )
+
+    def branch_scores(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+        """Gives what each branch that is present says of the classes by itself, "b k" by branch.
+
+        Losses for single branches, and policies that balance them, ask for it.
+
+        Raises:
+            AssemblyError: this head joins the branches before there are scores.
+        """
+        raise AssemblyError(
+            f"{type(self).__name__} gives no scores of single branches; wrap it: "
+            "Head('auxiliary', head=...) adds a classifier to each branch"
+        )

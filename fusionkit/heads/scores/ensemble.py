@@ -66,6 +66,11 @@ class Averaging(FusionHead):
         """Gives "b k" for ``cross_entropy``, in float32 or wider."""
         return self.average(self.temperatures(self.scores(features)))
 
+    def branch_scores(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+        """Gives what each branch says by itself, before any temperature."""
+        scores: dict[str, Tensor] = self.scores(features)
+        return scores
+
     @abstractmethod
     def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives "b k" from one "b k" of unnormalised scores by branch."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import Features, FusionHead, HeadInput
+from fusionkit.heads.card import Card
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.vectors import BranchVectors
 
@@ -41,6 +42,17 @@ class Concat(FusionHead):
     """
 
     takes_missing = True
+
+    card = Card(
+        formula="MLP([norm(x_1); ...; norm(x_N)])",
+        papers=("Ngiam et al., ICML 2011",),
+        reads="vectors",
+        when="The plain choice where every branch is good by itself. A weak branch beside a "
+        "strong one, with few samples, often makes it worse than the strong one alone.",
+        each=("norm", "W_i (project)"),
+        join="concat",
+        after=("MLP (hidden)",),
+    )
 
     def __init__(
         self,
