@@ -35,10 +35,10 @@ class Heads:
         return {"nearest": NearestMean}
 
 
-CATALOG = fk.Catalog.installed().with_plugin("toy", ToyPlugin()).with_plugin("nearest", Heads())
+CATALOG = fk.Catalog.installed().with_plugin("toy", ToyPlugin()).with_plugin("near", Heads())
 
 
-def build(head="nearest", **options):
+def build(head="near/nearest", **options):
     torch.manual_seed(0)
     branches = {name: fk.Branch("toy/tiny", weights=None, input=name) for name in "ab"}
     return fk.compose(branches, fk.Head(head, **options), num_classes=3, catalog=CATALOG)
