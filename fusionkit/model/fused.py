@@ -104,13 +104,13 @@ class FusedModel(nn.Module):
 
     def features(self, inputs: Any) -> dict[str, Features]:
         """Gives what the head reads of each branch, by branch."""
-        routed = route(inputs, self._sources, self._refusal())
+        routed = route(inputs, self._sources, self._refusal)
         return {name: self._run(name, x, self.parts[name].reads) for name, x in routed.items()}
 
     def embed(self, inputs: Any) -> dict[str, Tensor]:
         """Gives the pooled embedding "b d" of each branch, by branch, whatever the head reads."""
         embedded = {}
-        for name, x in route(inputs, self._sources, self._refusal()).items():
+        for name, x in route(inputs, self._sources, self._refusal).items():
             vector = self._run(name, x, EMBED).vector
             assert vector is not None
             embedded[name] = vector

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -12,14 +12,17 @@ from fusionkit.errors import DataError, did_you_mean
 __all__ = ["route"]
 
 
-def route(inputs: Any, sources: Mapping[str, str], refusal: str = "") -> dict[str, Any]:
-    """Gives each branch's input by branch; without a ``refusal``, of those that have one.
+def route(
+    inputs: Any, sources: Mapping[str, str], refuse: Callable[[], str] = str
+) -> dict[str, Any]:
+    """Gives each branch's input by branch; of those that have one, where others may be absent.
 
     Args:
         inputs: what the model was called with: one input, where all branches read the same, or
             a mapping by input name; a branch prepared on its own is given by its own name.
         sources: the input name of each branch.
-        refusal: why every branch needs its input, for the error; empty if some may be absent.
+        refuse: gives why every branch needs its input, for the error, or nothing if some may be
+            absent; asked only when one is.
 
     Raises:
         DataError: an input is missing or is nobody's, or the batches differ in length.
@@ -36,9 +39,9 @@ def route(inputs: Any, sources: Mapping[str, str], refusal: str = "") -> dict[st
     used: set[str] = set()
     for branch, source in sources.items():
         key = branch if branch in inputs else source
-        if key not in inputs and not refusal:
-            continue
         if key not in inputs:
+            if not (refusal := refuse()):
+                continue
             given = ", ".join(map(repr, inputs)) or "nothing"
             raise DataError(
                 f"branch {branch!r} reads the input {source!r} (or {branch!r}, prepared for it "
