@@ -30,7 +30,8 @@ _HOMES = {
     "Report": "fusionkit.testing.report",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__: list[str] = []
+__all__.extend(sorted(_HOMES))
 
 
 def __getattr__(name: str) -> Any:

@@ -15,11 +15,11 @@ from fusionkit import Catalog
 from fusionkit.plugins.guard import undo_side_effects
 
 CHANGES = {
-    "torch's default dtype from torch.float32 to torch.float64": (
+    "torch's default dtype, from torch.float32 to torch.float64": (
         "torch.set_default_dtype(torch.float64)",
         torch.get_default_dtype,
     ),
-    "torch's default device from cpu to meta": (
+    "torch's default device": (
         "torch.set_default_device('meta')",
         torch.get_default_device,
     ),
@@ -27,19 +27,19 @@ CHANGES = {
         "torch.set_num_threads(torch.get_num_threads() + 1)",
         torch.get_num_threads,
     ),
-    "torch's gradient mode from True to False": (
+    "torch's gradient mode, from True to False": (
         "torch.set_grad_enabled(False)",
         torch.is_grad_enabled,
     ),
-    "torch's float32 matmul precision from highest to medium": (
+    "torch's float32 matmul precision, from highest to medium": (
         "torch.set_float32_matmul_precision('medium')",
         torch.get_float32_matmul_precision,
     ),
-    "torch's deterministic mode from False to True": (
+    "torch's deterministic mode, from off to on": (
         "torch.use_deterministic_algorithms(True)",
         torch.are_deterministic_algorithms_enabled,
     ),
-    "cudnn.benchmark from False to True": (
+    "cudnn.benchmark, from False to True": (
         "torch.backends.cudnn.benchmark = True",
         lambda: torch.backends.cudnn.benchmark,
     ),
@@ -52,7 +52,7 @@ CHANGES = {
         "np.random.seed(1234)",
         lambda: [*np.random.get_state()[1]],
     ),
-    "PIL's LOAD_TRUNCATED_IMAGES from False to True": (
+    "PIL's LOAD_TRUNCATED_IMAGES, from False to True": (
         "ImageFile.LOAD_TRUNCATED_IMAGES = True",
         lambda: ImageFile.LOAD_TRUNCATED_IMAGES,
     ),

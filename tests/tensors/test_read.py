@@ -177,9 +177,14 @@ def test_f043_nothing_in_the_package_unpickles() -> None:
     found = []
     package = Path(fusionkit.__file__).parent
     kit = package / "testing"  # reads back what it wrote itself, to see that it can
-    for file in package.rglob("*.py"):
-        if file.is_relative_to(kit):
-            continue
+    own = {
+        kit / "backbones" / "keeping" / "pickles.py",
+        kit / "backbones" / "learning" / "ranks.py",
+        kit / "backbones" / "learning" / "resume.py",
+        kit / "heads" / "copying.py",
+    }
+    assert all(file.is_file() for file in own)
+    for file in set(package.rglob("*.py")) - own:
         for node in ast.walk(ast.parse(file.read_text())):
             text = ast.unparse(node) if isinstance(node, ast.Call) else ""
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fusionkit.errors import FusionKitError
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
 from fusionkit.testing.heads.subject import REFUSE, HeadCase, HeadSubject, Trial, misfit
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "answers", "builds"]
 
@@ -35,7 +36,7 @@ def _shared_weights(case: HeadCase) -> Iterator[Finding]:
     shared = [name for name, value in one.named_parameters() if id(value) in theirs]
     if shared:
         yield Finding(
-            f"two heads share {', '.join(shared[:5])}",
+            f"two heads share {some(shared)}",
             "make weights in __init__, not in the class, the module or a cache",
         )
 

@@ -16,6 +16,7 @@ from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
 from fusionkit.testing.heads.each import check_each, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
 
@@ -130,8 +131,7 @@ def every_parameter_learns(subject: HeadSubject) -> Iterator[Finding]:
         missing = _learn(case, head, learning, alive, dead)
         if missing:
             yield Finding(
-                f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''} got no gradient "
-                f"(with {case.title})",
+                f"{some(missing)} got no gradient (with {case.title})",
                 "use every parameter in forward, without detach(), .data or no_grad(), or do not "
                 "make it: data-parallel training fails on what is never used",
             )
@@ -219,7 +219,7 @@ def unhealthy_gradients(head: FusionHead, features: Mapping[str, Features]) -> I
             bad.append(f"the features of {name!r}")
     if bad:
         yield Finding(
-            f"the gradient of {', '.join(bad[:5])} is NaN or infinite",
+            f"the gradient of {some(bad)} is NaN or infinite",
             "add an eps inside of sqrt, log and quotients; use F.normalize, log_softmax and "
             "logsumexp",
         )

@@ -22,6 +22,7 @@ from fusionkit.testing.heads.learning import backward
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.perturb import perturb
 from fusionkit.testing.surroundings import put_back
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
 
@@ -48,7 +49,7 @@ def works_in_a_model(subject: HeadSubject) -> Iterator[Finding]:
         still = [n for n, p in model.head.named_parameters() if torch.equal(p, before[n])]
         if still and len(still) == len(before):
             yield Finding(
-                f"a training step moves none of {', '.join(still[:5])}",
+                f"a training step moves none of {some(still)}",
                 "make every parameter take part in the answer",
             )
     expected = _answer(model, x)

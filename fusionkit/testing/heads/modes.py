@@ -13,6 +13,7 @@ from fusionkit.features import Features
 from fusionkit.testing.check import Check, Finding
 from fusionkit.testing.heads.each import ROUNDING, check_each, distance, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
 
@@ -55,7 +56,7 @@ def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
                 | {name for name, value in now_modules.items() if modules.get(name) != value}
             )
             yield Finding(
-                f"forward made or exchanged {', '.join(new[:5]) or 'weights'}",
+                f"forward made or exchanged {some(new) or 'weights'}",
                 "make it in __init__, from inputs[name].embed_dim and .levels: an optimizer "
                 "made before never sees it, and a saved model has no place for it",
             )
@@ -63,7 +64,7 @@ def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
         moved = [name for name, value in head.state_dict().items() if not same(value, state[name])]
         if moved and not mode:
             yield Finding(
-                f"forward changed {', '.join(moved[:5])} in eval mode",
+                f"forward changed {some(moved)} in eval mode",
                 "change buffers only if self.training",
             )
 

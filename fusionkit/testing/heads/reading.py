@@ -14,6 +14,7 @@ from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, check_each, distance
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "reads_only_what_it_declares"]
 
@@ -137,7 +138,7 @@ def order_of_branches_is_free(case: HeadCase) -> Iterator[Finding]:
     todo = "go through sorted(inputs) in __init__, and name parameters by branch"
     missing = _misfits(head.state_dict(), other.state_dict())
     if missing:
-        names = ", ".join(missing[:5])
+        names = some(missing)
         yield Finding(f"built for the same branches backwards, these differ: {names}", todo)
         return
     other.load_state_dict(head.state_dict())

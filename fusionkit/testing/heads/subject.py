@@ -19,6 +19,7 @@ from fusionkit.testing.check import Finding, describe_error
 from fusionkit.testing.heads.situations import NAMES, Situation, draw_features, make_situations
 from fusionkit.testing.perturb import perturb
 from fusionkit.testing.surroundings import put_back
+from fusionkit.testing.words import some
 
 __all__ = ["HeadCase", "HeadSubject", "Trial"]
 
@@ -183,7 +184,7 @@ def _unlike_a_head(head: object) -> Finding | None:
     lazy = [name for name, value in head.named_parameters() if is_lazy(value)]
     if lazy:
         return Finding(
-            f"{', '.join(lazy[:5])} has no shape yet",
+            f"{some(lazy)} has no shape yet",
             "take widths from inputs[name].embed_dim and .levels instead of lazy layers",
         )
     return None

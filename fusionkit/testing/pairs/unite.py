@@ -106,7 +106,7 @@ def _train(model: FusedModel, inputs: Mapping[str, Any], epoch: int) -> list[str
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
     answer: Tensor = model(pytree.tree_map_only(Tensor, Tensor.clone, dict(inputs)))
-    nn.functional.cross_entropy(answer, torch.tensor([0, 2])).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(nn.functional.cross_entropy(answer, torch.tensor([0, 2])))
     dead = [n for n, v in model.named_parameters() if v.requires_grad and v.grad is None]
     optimizer.step()
     scheduler.step()

@@ -12,22 +12,17 @@ from fusionkit.errors import FusionKitError
 from fusionkit.testing.check import Check, Finding, check, describe_error
 from fusionkit.testing.plugins.network import blocked_network
 from fusionkit.testing.plugins.subject import Offered, PluginSubject
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "call"]
 
 NONSENSE = "no_such_option"
 CALL = {"in_channels": 3, "weights": None, "num_classes": None}
-SHOWN = 5
 
 
 def call(offered: Offered, **more: Any) -> Any:
     """Gives what a backbone's factory builds without weights, without data where it can."""
     return offered.factory(**CALL, **offered.options, **more)
-
-
-def _some(names: list[str]) -> str:
-    unique = list(dict.fromkeys(names))
-    return ", ".join(unique[:SHOWN]) + (", ..." if len(unique) > SHOWN else "")
 
 
 @check("take in_channels, weights and num_classes by keyword")
@@ -60,14 +55,14 @@ def builds_without_network(subject: PluginSubject) -> Iterator[Finding]:
             except Exception as error:  # told by the backbone's own checks unless it phoned
                 if attempts:
                     yield Finding(
-                        f"backbone {offered.name!r} reaches for {_some(attempts)}, and fails "
+                        f"backbone {offered.name!r} reaches for {some(attempts)}, and fails "
                         f"without: {type(error).__name__}: {error!s:.200}",
                         todo,
                     )
                 continue
         if attempts:
             yield Finding(
-                f"backbone {offered.name!r} reaches for {_some(attempts)} with weights=None",
+                f"backbone {offered.name!r} reaches for {some(attempts)} with weights=None",
                 todo,
             )
 
@@ -109,7 +104,7 @@ def weights_can_be_listed(subject: PluginSubject) -> Iterator[Finding]:
                 )
                 continue
         if attempts:
-            what = f"available_weights of {offered.name!r} reaches for {_some(attempts)}"
+            what = f"available_weights of {offered.name!r} reaches for {some(attempts)}"
             yield Finding(what, "give the names that the distribution knows")
         if names is None or not all(isinstance(each, str) and each for each in names):
             yield Finding(f"available_weights of {offered.name!r} gives {listed!r:.120}", todo)

@@ -10,12 +10,12 @@ from fusionkit.testing.check import Check, Finding, check
 from fusionkit.testing.plugins.heavy import heavy_modules
 from fusionkit.testing.plugins.network import blocked_network
 from fusionkit.testing.plugins.subject import PluginSubject
+from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "can_be_listed", "is_found", "loads"]
 
 KINDS: tuple[Kind, ...] = ("backbone", "head")
 SLOW = 1.0
-SHOWN = 5
 
 
 @check("install a distribution with one entry point of that name", first=True)
@@ -85,7 +85,7 @@ def imports_lightly(subject: PluginSubject) -> Iterator[Finding]:
     heavy = sorted(heavy_modules(subject.candidates[0].distribution) & set(trace.modules))
     if heavy:
         yield Finding(
-            f"it imports {', '.join(heavy[:SHOWN])}, so that nobody can list models or fuse "
+            f"it imports {some(heavy)}, so that nobody can list models or fuse "
             "others without waiting for that",
             "import it inside of the factory; where a class of it is a base class, put yours into "
             "a module of its own that the factory imports",
@@ -115,7 +115,7 @@ def reaches_for_no_network(subject: PluginSubject) -> Iterator[Finding]:
     attempts = list(dict.fromkeys([*trace.attempts, *trace.listing_attempts]))
     if attempts:
         yield Finding(
-            f"it reaches for {', '.join(attempts[:SHOWN])}",
+            f"it reaches for {some(attempts)}",
             "list names that the distribution brings along; ask a hub only in the factory, for "
             "pretrained weights",
         )

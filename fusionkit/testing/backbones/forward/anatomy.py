@@ -12,9 +12,9 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, did_you_mean
 from fusionkit.model.anatomy import read_anatomy, trunk_of
 from fusionkit.policy.slots import Anatomy
-from fusionkit.testing.backbones.forward.compare import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["every_parameter_is_in_one_block", "has_several_stages", "stages_run_in_order"]
 

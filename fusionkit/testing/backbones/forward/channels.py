@@ -12,10 +12,10 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, ConfigError
 from fusionkit.features import Reads
 from fusionkit.model.anatomy import trunk_of
-from fusionkit.testing.backbones.forward.compare import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.inputs import first_of, resized
+from fusionkit.testing.words import some
 
 __all__ = ["first_layers_follow_the_channels", "other_channel_counts_work"]
 

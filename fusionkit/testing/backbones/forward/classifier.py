@@ -55,13 +55,15 @@ def _sums_to_one(logits: Tensor) -> bool:
 
 def _same_vector(subject: BackboneSubject, backbone: Any) -> Iterator[Finding]:
     trunk = trunk_of(backbone)
-    left = trunk.load_state_dict(trunk_of(subject.pristine).state_dict(), strict=False)
-    if left.unexpected_keys:
+    whole, part = trunk.state_dict(), trunk_of(subject.pristine).state_dict()
+    renamed = [name for name in part if name not in whole]
+    if renamed:
         yield Finding(
-            f"without its classifier the trunk has other names, such as {left.unexpected_keys[0]}",
+            f"without its classifier the trunk has other names, such as {renamed[0]}",
             "keep all other layers where they are when the classifier is dropped",
         )
         return
+    trunk.load_state_dict({**whole, **part})
     require_steady(subject)
     reads = Reads(vector=True, logits=True)
     with_logits = subject.run(backbone, subject.example(), reads)

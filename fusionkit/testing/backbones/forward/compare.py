@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
 from fusionkit.features import Features, Reads
 
-__all__ = ["NOISE", "deviation", "differences", "named", "same_values", "some"]
+__all__ = ["NOISE", "deviation", "differences", "named", "same_values"]
 
 NOISE = 1e-4
 """What another order of the same sums may change, as a part of the largest value."""
-
-
-def some(names: Iterable[object], shown: int = 5) -> str:
-    """Gives names with commas, at most ``shown`` of them."""
-    listed = [str(name) for name in names]
-    return ", ".join(listed[:shown]) + (", ..." if len(listed) > shown else "")
 
 
 def named(features: Any, reads: Reads) -> dict[str, Tensor]:

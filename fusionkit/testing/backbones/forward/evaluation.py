@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from fusionkit.features import Reads
-from fusionkit.testing.backbones.forward.compare import differences, some
+from fusionkit.testing.backbones.forward.compare import differences
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
 __all__ = ["eval_has_no_side_effects", "eval_is_deterministic"]
 

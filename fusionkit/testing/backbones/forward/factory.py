@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from fusionkit.backbone.contract import Backbone
-from fusionkit.testing.backbones.forward.compare import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
 __all__ = ["each_call_builds_anew"]
 

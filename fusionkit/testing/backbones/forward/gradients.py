@@ -12,9 +12,10 @@ from fusionkit.errors import AssemblyError
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import read_anatomy, trunk_of
 from fusionkit.model.measure import unread_parameters
-from fusionkit.testing.backbones.forward.compare import named, some
+from fusionkit.testing.backbones.forward.compare import named
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["every_parameter_learns"]
 
@@ -98,7 +99,7 @@ def _without_gradient(subject: BackboneSubject, backbone: Backbone, reads: Reads
                 raise NotApplicableError("training_gives_the_same_form says what is wrong")
             read = [value for value in named(answer, reads).values() if value.requires_grad]
             if read:
-                torch.stack([_loss(value) for value in read]).sum().backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward([_loss(value) for value in read])
         named_parameters = trunk_of(backbone).named_parameters()
         now = {n for n, value in named_parameters if value.requires_grad and value.grad is None}
         missing = now if attempt == 0 else missing & now

@@ -57,12 +57,8 @@ def _others(backbone: Backbone, size: tuple[int, int]) -> list[tuple[int, int]]:
     """Gives sizes near the smallest that runs: one pixel more, one step wider, odd."""
     height, width = size
     step = max(backbone.size_multiple, 1)
-    near = (
-        (height + 1, width + 1),
-        (height, width + (step if step > 1 else 9)),
-        (height + step, width),
-    )
-    return near[:2] if step == 1 else list(near)  # type: ignore[return-value]
+    near = [(height + 1, width + 1), (height, width + (step if step > 1 else 9))]
+    return near if step == 1 else [*near, (height + step, width)]
 
 
 def _forbids(backbone: Backbone, size: tuple[int, int]) -> str:

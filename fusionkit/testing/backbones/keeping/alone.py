@@ -15,11 +15,11 @@ from fusionkit.testing.backbones.keeping.another import another
 from fusionkit.testing.backbones.keeping.answers import (
     difference,
     held_in,
-    named,
 )
 from fusionkit.testing.backbones.keeping.copies import storages
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["instances_share_nothing", "is_let_go"]
 
@@ -37,13 +37,13 @@ def instances_share_nothing(subject: BackboneSubject) -> Iterator[Finding]:
     shared = [name for address, name in storages(other).items() if address in known]
     if shared:
         yield Finding(
-            f"two backbones share memory: {named(shared)}",
+            f"two backbones share memory: {some(shared)}",
             "make parameters and buffers in __init__, none in the module or the class",
         )
     on_classes = sorted({where for part in other.modules() for where in _on_class(type(part))})
     if on_classes:
         yield Finding(
-            f"a class holds tensors for all of its instances: {named(on_classes)}",
+            f"a class holds tensors for all of its instances: {some(on_classes)}",
             "set them on self, as buffers if they are constant",
         )
     x = subject.example()
@@ -65,7 +65,7 @@ def is_let_go(subject: BackboneSubject) -> Iterator[Finding]:
     if gone() is not None:
         holders = sorted({_describe_holder(each) for each in gc.get_referrers(gone())})
         yield Finding(
-            f"it stays in memory, held by {named(holders)}",
+            f"it stays in memory, held by {some(holders)}",
             "keep no list of instances, no lru_cache on methods, no hook on torch itself; a "
             "weakref.WeakSet does not hold what it lists",
         )

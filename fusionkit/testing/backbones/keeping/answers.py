@@ -19,13 +19,10 @@ __all__ = [
     "eval_with_gradients",
     "exercise",
     "held_in",
-    "named",
     "require_steady",
     "tensors_of",
     "ties",
 ]
-
-SHOWN = 5
 
 
 def tensors_of(features: Features) -> Iterator[tuple[str, Tensor]]:
@@ -78,7 +75,7 @@ def exercise(subject: BackboneSubject, backbone: Backbone) -> None:
         features: Features = backbone(x, subject.reads)
         read = [value for _, value in tensors_of(features) if value.requires_grad]
         if read:
-            torch.stack([value.float().square().mean() for value in read]).sum().backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward([value.float().square().mean() for value in read])
     backbone.zero_grad(set_to_none=True)
     backbone.eval()
     subject.run(backbone, x)
@@ -143,9 +140,3 @@ def require_steady(subject: BackboneSubject) -> None:
         raise NotApplicableError("an unused copy does not give the same answer each time either")
     if difference(subject.run(backbone, x), got):
         raise NotApplicableError("a second pass in eval mode gives another answer")
-
-
-def named(names: object) -> str:
-    """Gives up to five names for a message."""
-    listed = [str(each) for each in names]  # type: ignore[attr-defined]
-    return ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from fusionkit.testing.backbones.keeping.answers import difference, named
+from fusionkit.testing.backbones.keeping.answers import difference
 from fusionkit.testing.backbones.keeping.asked import Asked, features_of, quietly
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check, describe_error
+from fusionkit.testing.words import some
 
 __all__ = ["compiles_as_declared"]
 
@@ -57,7 +58,7 @@ def compiles_as_declared(subject: BackboneSubject) -> Iterator[Finding]:
     wrong = [name for name, value in wanted.items() if not _close(trained.get(name), value)]
     if wrong:
         yield Finding(
-            f"compiled, a training pass gives other gradients or statistics: {named(wrong)}",
+            f"compiled, a training pass gives other gradients or statistics: {some(wrong)}",
             "change buffers in forward only in place, and only in training mode",
         )
 
@@ -69,7 +70,7 @@ def _step(call: Callable[..., list[Tensor]], module: Asked, x: object) -> dict[s
     outputs = call(x)
     read = [value for value in outputs if value.requires_grad]
     if read:
-        torch.stack([value.float().square().mean() for value in read]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward([value.float().square().mean() for value in read])
     gradients = {n: v.grad for n, v in module.named_parameters() if v.grad is not None}
     return {**gradients, **{name: value.detach() for name, value in module.named_buffers()}}
 

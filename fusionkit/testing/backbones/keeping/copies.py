@@ -14,13 +14,13 @@ from fusionkit.testing.backbones.keeping.answers import (
     difference,
     empty_out,
     eval_with_gradients,
-    named,
     require_steady,
     ties,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.words import some
 
 __all__ = ["deepcopy_is_independent", "storages"]
 
@@ -53,7 +53,7 @@ def deepcopy_is_independent(subject: BackboneSubject) -> Iterator[Finding]:
     shared = [name for address, name in storages(twin).items() if address in known]
     if shared:
         yield Finding(
-            f"a deep copy shares memory with its original: {named(shared)}",
+            f"a deep copy shares memory with its original: {some(shared)}",
             "leave out __deepcopy__, and set tensors as parameters or buffers",
         )
     if ties(twin) != ties(used):

@@ -9,9 +9,9 @@ from torch import nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.recipe.plain import copy_plain
-from fusionkit.testing.backbones.keeping.answers import named
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["rebuild_is_enough", "repr_works"]
 
@@ -65,7 +65,7 @@ def _facts(ours: Backbone, other: Backbone) -> Iterator[tuple[str, object, objec
     mine, theirs = _shapes(ours), _shapes(other)
     differ = sorted(name for name, _ in mine.items() ^ theirs.items())
     if differ:
-        yield "other tensors:", "those it was built with", named(dict.fromkeys(differ))
+        yield "other tensors:", "those it was built with", some(dict.fromkeys(differ))
 
 
 def _stages(backbone: Backbone) -> str:

@@ -11,10 +11,11 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.features import Features
-from fusionkit.testing.backbones.keeping.answers import difference, named
+from fusionkit.testing.backbones.keeping.answers import difference
 from fusionkit.testing.backbones.keeping.asked import Asked, features_of, quietly
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check, describe_error
+from fusionkit.testing.words import some
 
 __all__ = ["exports_as_declared"]
 
@@ -56,7 +57,7 @@ def exports_as_declared(subject: BackboneSubject) -> Iterator[Finding]:
             )
     after = backbone.state_dict()
     changed = [name for name, value in before.items() if not torch.equal(value, after[name])]
-    told = named(changed) or _difference_now(subject, backbone, wanted[2])
+    told = some(changed) or _difference_now(subject, backbone, wanted[2])
     if told:
         yield Finding(
             f"it is no longer what it was before it was exported: {told}",

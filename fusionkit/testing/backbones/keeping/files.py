@@ -18,10 +18,11 @@ from fusionkit.recipe.values import Branch
 from fusionkit.tensors.read import read_tensors
 from fusionkit.tensors.state import state_of
 from fusionkit.tensors.write import write_tensors
-from fusionkit.testing.backbones.keeping.answers import difference, named, require_steady, ties
+from fusionkit.testing.backbones.keeping.answers import difference, require_steady, ties
 from fusionkit.testing.backbones.keeping.emptied import EmptiedProvider
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
 __all__ = ["saves_and_loads", "weights_file_round_trip"]
 
@@ -40,7 +41,7 @@ def weights_file_round_trip(subject: BackboneSubject) -> Iterator[Finding]:
     wrong = [name for name, value in wanted.items() if not _same_bits(now.get(name), value)]
     if wrong:
         yield Finding(
-            f"{len(wrong)} of {len(wanted)} tensors are not those of the file: {named(wrong)}",
+            f"{len(wrong)} of {len(wanted)} tensors are not those of the file: {some(wrong)}",
             "hand out parameters and buffers themselves in the state dict, and change none when "
             "it is loaded",
         )
@@ -79,7 +80,7 @@ def saves_and_loads(subject: BackboneSubject) -> Iterator[Finding]:
             yield Finding("a flipped byte of the saved tensors went unnoticed", "report it")
     asked = [weights for weights in provider.asked_for if weights is not None]
     if asked:
-        yield Finding(f"load asked for the weights {named(asked)}", "report it")
+        yield Finding(f"load asked for the weights {some(asked)}", "report it")
     if ties(back) != ties(model):
         yield Finding(
             "tied parameters are not tied after save and load",

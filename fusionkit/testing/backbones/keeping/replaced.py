@@ -11,11 +11,11 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.keeping.answers import (
     difference,
     empty_out,
-    named,
     require_steady,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["fills_from_meta", "functional_call_works"]
 
@@ -59,7 +59,7 @@ def fills_from_meta(subject: BackboneSubject) -> Iterator[Finding]:
     built.load_state_dict(state, assign=True)
     left = [n for n, v in chain(built.named_parameters(), built.named_buffers()) if v.is_meta]
     if left:
-        raise NotApplicableError(f"no state dict fills {named(left)}, so it is built with data")
+        raise NotApplicableError(f"no state dict fills {some(left)}, so it is built with data")
     told = difference(subject.run(built.eval(), subject.example()), subject.answer)
     if told:
         require_steady(subject)

@@ -14,12 +14,12 @@ from fusionkit.testing.backbones.keeping.answers import (
     difference,
     exercise,
     held_in,
-    named,
     require_steady,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.words import some
 
 __all__ = ["loading_replaces_everything", "state_dict_is_complete", "state_fits_a_file"]
 
@@ -38,7 +38,7 @@ def state_dict_is_complete(subject: BackboneSubject) -> Iterator[Finding]:
     lacking = [name for name in _names(pristine) if name not in state]
     if lacking:
         yield Finding(
-            f"state_dict() lacks {named(lacking)}",
+            f"state_dict() lacks {some(lacking)}",
             "do not override state_dict; what no checkpoint holds is a non-persistent buffer",
         )
         return
@@ -53,7 +53,7 @@ def state_dict_is_complete(subject: BackboneSubject) -> Iterator[Finding]:
     if told:
         require_steady(subject)
         beside = [*_unregistered(pristine), *_other_buffers(pristine, fresh)]
-        seen = f"; the state dict does not hold {named(beside)}" if beside else ""
+        seen = f"; the state dict does not hold {some(beside)}" if beside else ""
         yield Finding(f"built from another seed, with the same state dict: {told}{seen}", REGISTER)
 
 

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 from fusionkit.errors import did_you_mean
 from fusionkit.model.anatomy import trunk_of
-from fusionkit.testing.backbones.keeping.answers import named
 from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["keys_are_stock_keys"]
 
@@ -27,7 +27,7 @@ def keys_are_stock_keys(subject: BackboneSubject) -> Iterator[Finding]:
     if renamed:
         yield Finding(
             f"{len(renamed)} of the trunk's {len(ours)} keys are in no stock checkpoint: "
-            f"{named(renamed)}.{did_you_mean(renamed[0], stock)}",
+            f"{some(renamed)}.{did_you_mean(renamed[0], stock)}",
             "keep the provider's module as it is, as a submodule that trunk_path names",
         )
     left = [
@@ -38,7 +38,7 @@ def keys_are_stock_keys(subject: BackboneSubject) -> Iterator[Finding]:
     if left:
         yield Finding(
             f"a stock checkpoint has {len(left)} keys that the trunk does not have: "
-            f"{named(sorted(left))}",
+            f"{some(sorted(left))}",
             "add globs for what the trunk leaves out on purpose to dropped_keys",
         )
 

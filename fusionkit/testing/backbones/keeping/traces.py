@@ -18,10 +18,11 @@ from unittest.mock import patch
 import torch
 
 from fusionkit.testing.backbones.keeping.another import build_anew
-from fusionkit.testing.backbones.keeping.answers import exercise, named
+from fusionkit.testing.backbones.keeping.answers import exercise
 from fusionkit.testing.backbones.subject import BackboneSubject, first_values
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.surroundings import put_back
+from fusionkit.testing.words import some
 
 __all__ = ["touches_nothing_global"]
 
@@ -164,7 +165,7 @@ def _left_open(found: dict[str, Any], seed: int) -> Iterator[None]:
     yield
     files = _open_files() - before
     if files:
-        found[f"what files are open: {named(files)}"] = None
+        found[f"what files are open: {some(files)}"] = None
     started = set(threading.enumerate()) - running
     if started:
         found["what threads run: it leaves one behind"] = None

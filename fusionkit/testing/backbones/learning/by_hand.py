@@ -12,9 +12,10 @@ from fusionkit.testing.backbones.learning.frozen import require_quiet
 from fusionkit.testing.backbones.learning.models import frozen_model
 from fusionkit.testing.backbones.learning.places import backbone_of
 from fusionkit.testing.backbones.learning.steps import on_branch
-from fusionkit.testing.backbones.learning.tensors import answers, changed, keep, some, tensors_of
+from fusionkit.testing.backbones.learning.tensors import answers, changed, keep, tensors_of
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
 __all__ = ["modes_by_hand_are_refused"]
 
@@ -44,7 +45,7 @@ def modes_by_hand_are_refused(subject: BackboneSubject) -> Iterator[Finding]:
     indifferent = [module for module in backbone.modules() if not minds_its_mode(module)]
     before = keep(tensors_of(backbone))
     for module in indifferent:
-        module.training = True
+        module.training = True  # and not train(), which a wrapper may answer to with more
     woken = answers(subject.run(backbone, x))
     moved = changed(answers(subject.answer), woken)
     if moved:  # some kernels round otherwise where a parameter requires a gradient

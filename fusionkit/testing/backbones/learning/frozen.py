@@ -26,11 +26,11 @@ from fusionkit.testing.backbones.learning.tensors import (
     changed,
     keep,
     plain_tensors,
-    some,
     tensors_of,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = [
     "frozen_branch_is_silent",

@@ -16,9 +16,9 @@ from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.testing.backbones.learning.models import compose
 from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of
-from fusionkit.testing.backbones.learning.tensors import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
 __all__ = [
     "no_weight_decay_names_parameters",

@@ -12,9 +12,9 @@ from fusionkit.testing.backbones.learning.models import frozen_model
 from fusionkit.testing.backbones.learning.once import once
 from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of, places_of
 from fusionkit.testing.backbones.learning.steps import suffixes
-from fusionkit.testing.backbones.learning.tensors import some
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["modes_follow_the_policy", "require_modes"]
 

@@ -24,9 +24,10 @@ from fusionkit.testing.backbones.learning.steps import (
     momentum,
     on_branch,
 )
-from fusionkit.testing.backbones.learning.tensors import changed, keep, some
+from fusionkit.testing.backbones.learning.tensors import changed, keep
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["ranks_stay_equal"]
 

@@ -22,9 +22,10 @@ from fusionkit.testing.backbones.learning.first_step import require_training
 from fusionkit.testing.backbones.learning.frozen import require_quiet
 from fusionkit.testing.backbones.learning.models import learning_model
 from fusionkit.testing.backbones.learning.places import BRANCH
-from fusionkit.testing.backbones.learning.tensors import changed, keep, same_bits, some
+from fusionkit.testing.backbones.learning.tensors import changed, keep, same_bits
 from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
 __all__ = ["resumed_training_goes_on"]
 

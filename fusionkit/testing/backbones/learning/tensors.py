@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from fusionkit.features import Features
 
-__all__ = ["answers", "changed", "keep", "plain_tensors", "same_bits", "some", "tensors_of"]
-
-SHOWN = 5
+__all__ = ["answers", "changed", "keep", "plain_tensors", "same_bits", "tensors_of"]
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
@@ -59,12 +57,6 @@ def answers(features: Features) -> dict[str, Tensor]:
     """Gives the vector and the maps by a name for each."""
     found = {} if features.vector is None else {"vector": features.vector.detach()}
     return found | {f"map {index}": value.detach() for index, value in enumerate(features.maps)}
-
-
-def some(names: Iterable[str]) -> str:
-    """Gives names with commas, at most five of them."""
-    listed = list(names)
-    return ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
 
 
 def _inside(name: str, held: Any) -> Iterator[tuple[str, Tensor]]:

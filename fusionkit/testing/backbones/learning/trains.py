@@ -13,9 +13,10 @@ from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.measure import unread_parameters
 from fusionkit.testing.backbones.learning.first_step import first_step, require_training
 from fusionkit.testing.backbones.learning.rehearsal import rehearse
-from fusionkit.testing.backbones.learning.tensors import answers, changed, some
+from fusionkit.testing.backbones.learning.tensors import answers, changed
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.words import some
 
 __all__ = ["nothing_learnable_is_cut_off", "trains", "what_learns_gets_a_gradient"]
 

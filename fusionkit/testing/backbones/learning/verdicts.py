@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fusionkit.testing.backbones.learning.tensors import some
 from fusionkit.testing.check import Finding
+from fusionkit.testing.words import some
 
 __all__ = [
     "tell_again",
