@@ -22,11 +22,18 @@ def test_only_what_changed_is_told_with_values_that_mean_something():
 def test_it_is_put_back_after_an_error():
     held = SimpleNamespace(on=False)
     setting = Setting("it", lambda: held.on, lambda value: setattr(held, "on", value))
-    with pytest.raises(KeyError), restoring([setting]) as notes:
-        held.on = True
-        raise KeyError
+    told = []
+
+    def fail():
+        with restoring([setting]) as notes:
+            told.append(notes)
+            held.on = True
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert not held.on
-    assert notes == ["it, from False to True"]
+    assert told == [["it, from False to True"]]
 
 
 def test_reading_and_writing_the_shared_settings_changes_none():
