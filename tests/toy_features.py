@@ -51,6 +51,7 @@ def make_features(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     requires_grad: bool = False,
+    image_size: tuple[int, int] = IMAGE_SIZE,
 ) -> dict[str, fk.Features]:
     """Exactly what ``head.reads`` asks for of each branch, as the core would give it."""
     generator = torch.Generator().manual_seed(seed)
@@ -66,7 +67,7 @@ def make_features(
         maps = []
         for index in reads.resolve(len(given.levels)).maps:
             level = given.levels[index]
-            height, width = (side // level.stride for side in IMAGE_SIZE)
+            height, width = (max(side // level.stride, 1) for side in image_size)
             maps.append(draw(batch, level.channels, height, width))
         features[name] = fk.Features(
             vector=draw(batch, given.embed_dim) if reads.vector else None,

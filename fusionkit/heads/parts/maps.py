@@ -9,12 +9,13 @@ from typing import Any, final
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import AssemblyError, ConfigError, Features, HeadInput, Level, Reads
+from fusionkit import Features, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
+from fusionkit.heads.parts.levels import find_level, read_levels
 from fusionkit.heads.parts.norms import MapNorm
 from fusionkit.heads.parts.options import check_choice, per_branch
 
-__all__ = ["BranchMaps"]
+__all__ = ["BranchMaps", "map_block", "resize"]
 
 MAP_NORMS = ("layer", "none")
 
@@ -33,10 +34,12 @@ class BranchMaps(nn.Module):
             all or by branch.
         width: the channels c that all maps get, by a 1x1 convolution where they have others;
             ``None`` leaves them as they are, ``"widest"`` takes the most that any branch has.
+        same_size: whether maps are brought to one size; otherwise each keeps its own.
 
     Attributes:
         names: the branches, in the order of what ``forward`` gives.
-        reads: the level read of each.
+        levels: the level of each, counted from the finest.
+        reads: the same, as a head says it.
         widths: the channels c_i of each.
     """
 
@@ -47,72 +50,61 @@ class BranchMaps(nn.Module):
         level: Any = -1,
         norm: Any = "layer",
         width: Any = None,
+        same_size: bool = True,
     ) -> None:
         super().__init__()
         self.names = tuple(sorted(inputs))
+        self.same_size = same_size
         chosen = per_branch("level", level, self.names, missing=-1)
         norms = per_branch("norm", norm, self.names, missing="layer")
-        levels = {name: _find_level(name, inputs[name], chosen[name]) for name in self.names}
-        self.reads = {name: Reads(maps=(chosen[name],)) for name in self.names}
-        self.strides = {name: levels[name].stride for name in self.names}
+        self.levels = {name: find_level(name, inputs[name], chosen[name]) for name in self.names}
+        self.reads = read_levels({name: [index] for name, index in self.levels.items()})
+        offers = {name: inputs[name].levels[index] for name, index in self.levels.items()}
+        self.strides = {name: offer.stride for name, offer in offers.items()}
+        channels = {name: offer.channels for name, offer in offers.items()}
         if width == "widest":
-            width = max(level.channels for level in levels.values())
-        widths = []
-        self.blocks = nn.ModuleDict()
-        for name in self.names:
-            channels = levels[name].channels
-            kind = check_choice("norm", norms[name], MAP_NORMS)
-            block: OrderedDict[str, nn.Module] = OrderedDict(
-                norm=MapNorm() if kind == "layer" else nn.Identity()
-            )
-            if width is not None and channels != width:
-                block["conv"] = _make_pointwise(channels, width)
-                channels = width
-            self.blocks[name] = nn.Sequential(block)
-            widths.append(channels)
-        self.widths = tuple(widths)
+            width = max(channels.values())
+        self.blocks = nn.ModuleDict(
+            {
+                name: map_block(norms[name], own, None if width == own else width)
+                for name, own in channels.items()
+            }
+        )
+        self.widths = tuple(own if width is None else width for own in channels.values())
 
     def forward(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
         """Gives the maps of the branches that are present, whatever their order."""
         present = [name for name in self.names if name in features]
+        maps = {name: self.blocks[name](features[name].maps[0]) for name in present}
+        if not self.same_size:
+            return maps
         finest = min(present, key=lambda name: self.strides[name])
-        size = features[finest].maps[0].shape[-2:]
-        return {name: _resize(self.blocks[name](features[name].maps[0]), size) for name in present}
+        return {name: resize(x, maps[finest].shape[-2:]) for name, x in maps.items()}
 
     def with_zeros(self, features: Mapping[str, Features]) -> list[Tensor]:
         """Gives maps "b c_i h w" in the order of ``names``: zeros where a branch is absent."""
         return with_zeros(self(features), self.names, self.widths)
 
 
-def _find_level(branch: str, given: HeadInput, level: object) -> Level:
-    if not given.levels:
-        raise AssemblyError(
-            f"branch {branch!r} has no maps, which this head reads; choose a backbone that has "
-            "maps, or a head that reads vectors or scores: 'concat' or 'two_stream'"
-        )
-    if not isinstance(level, int) or isinstance(level, bool):
-        raise ConfigError(
-            f"option level takes a whole number, -1 for the coarsest maps, got {level!r}"
-        )
-    count = len(given.levels)
-    if not -count <= level < count:
-        raise AssemblyError(
-            f"branch {branch!r} has no level {level}: it has {count} "
-            f"level{'s' if count != 1 else ''} of maps, so level is {-count} to {count - 1}"
-        )
-    return given.levels[level]
+def map_block(norm: object, channels: int, width: int | None) -> nn.Sequential:
+    """Gives the norm of maps "b c h w", and what brings them to "b width h w", if anything.
+
+    The 1x1 convolution starts as a rotation, so that no branch starts louder than another.
+    """
+    kind = check_choice("norm", norm, MAP_NORMS)
+    block: OrderedDict[str, nn.Module] = OrderedDict(
+        norm=MapNorm() if kind == "layer" else nn.Identity()
+    )
+    if width is not None:
+        conv = block["conv"] = nn.Conv2d(channels, width, 1)
+        nn.init.orthogonal_(conv.weight)
+        assert conv.bias is not None
+        nn.init.zeros_(conv.bias)
+    return nn.Sequential(block)
 
 
-def _make_pointwise(channels: int, width: int) -> nn.Conv2d:
-    """Gives a 1x1 convolution that starts as a rotation, so that no stream starts louder."""
-    conv = nn.Conv2d(channels, width, 1)
-    nn.init.orthogonal_(conv.weight)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv
-
-
-def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Gives maps of another height and width, by bilinear interpolation."""
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size=list(size), mode="bilinear", align_corners=False)

@@ -29,3 +29,12 @@ def test_an_adapted_stream_starts_no_louder():
 def test_the_most_channels_win():
     assert BranchMaps(make_inputs(3), width="widest").widths == (7, 7, 7)
     assert BranchMaps(make_inputs(3)).widths == (5, 7, 3)
+
+
+def test_maps_may_keep_their_sizes():
+    maps = BranchMaps(make_inputs(2), same_size=False)
+    features = {
+        "audio": fk.Features(maps=(torch.randn(2, 5, 3, 4),)),
+        "image": fk.Features(maps=(torch.randn(2, 7, 6, 2),)),
+    }
+    assert [tuple(x.shape) for x in maps(features).values()] == [(2, 5, 3, 4), (2, 7, 6, 2)]
