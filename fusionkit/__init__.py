@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from fusionkit.assembly.compose import compose as compose
     from fusionkit.backbone.channels import adapt_input_channels as adapt_input_channels
     from fusionkit.backbone.contract import Backbone as Backbone
+    from fusionkit.backbone.cover import cover_parameters as cover_parameters
     from fusionkit.backbone.depth import Level as Level
     from fusionkit.backbone.depth import Stage as Stage
+    from fusionkit.card import Card as Card
     from fusionkit.catalog import Catalog as Catalog
     from fusionkit.checkpoint.load import load as load
     from fusionkit.checkpoint.save import save as save
@@ -49,8 +51,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "adapt_input_channels": "fusionkit.backbone.channels",
     "Backbone": "fusionkit.backbone.contract",
+    "cover_parameters": "fusionkit.backbone.cover",
     "Level": "fusionkit.backbone.depth",
     "Stage": "fusionkit.backbone.depth",
+    "Card": "fusionkit.card",
     "Catalog": "fusionkit.catalog",
     "load": "fusionkit.checkpoint.load",
     "save": "fusionkit.checkpoint.save",

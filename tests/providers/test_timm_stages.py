@@ -10,7 +10,6 @@ from timm_zoo import ZOO
 import fusionkit as fk
 from fusionkit.model.anatomy import read_anatomy
 from fusionkit.providers.timm.plugin import TimmModels
-from fusionkit.providers.timm.stages import cover
 
 MODELS = TimmModels()
 
@@ -120,11 +119,3 @@ def test_parameters_without_weight_decay_are_those_that_timm_names():
     assert backbone.no_weight_decay <= known
     swin = build("swin_tiny_patch4_window7_224")
     assert any(name.endswith("relative_position_bias_table") for name in swin.no_weight_decay)
-
-
-def test_cover_gives_the_fewest_paths():
-    everything = ["a.x", "a.y", "b.c.x", "b.c.y", "b.d", "e"]
-    assert cover(["a.x", "a.y", "e"], everything) == ["a", "e"]
-    assert cover(["b.c.x", "b.c.y"], everything) == ["b.c"]
-    assert cover(["b.c.x"], everything) == ["b.c.x"]
-    assert cover(everything, everything) == ["a", "b", "e"]

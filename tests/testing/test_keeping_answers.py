@@ -13,7 +13,6 @@ from fusionkit.testing.backbones.keeping.answers import (
     empty_out,
     exercise,
     held_in,
-    named,
     ties,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
@@ -79,8 +78,3 @@ def test_tensors_and_modules_are_found_inside_of_containers() -> None:
     layer, value = nn.Linear(2, 2), torch.ones(1)
     inside = dict(held_in({"a": [layer, 3], "b": ({"c": value},)}, "x"))
     assert inside == {"x['a'][0]": layer, "x['b'][0]['c']": value}
-
-
-def test_five_names_are_shown() -> None:
-    assert named("abc") == "a, b, c"
-    assert named("abcdef") == "a, b, c, d, e, ..."

@@ -20,7 +20,6 @@ from fusionkit.testing.backbones.learning.tensors import (
     changed,
     plain_tensors,
     same_bits,
-    some,
     tensors_of,
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
@@ -53,11 +52,6 @@ def test_tensors_are_given_under_every_name() -> None:
     module.table = {3: torch.ones(1), "x": 1}
     assert {"a.running_mean", "b.running_mean", "b.weight"} <= set(tensors_of(module))
     assert set(plain_tensors(module)) == {"a.kept[0]", "table[3]"}
-
-
-def test_names_are_cut_after_five() -> None:
-    assert some("abc") == "a, b, c"
-    assert some("abcdefg") == "a, b, c, d, e, ..."
 
 
 def test_mates_change_and_the_first_sample_stays() -> None:

@@ -11,10 +11,17 @@ from typing import Any
 
 from torch import nn
 
-from fusionkit import AssemblyError, FusionKitError, Level, OptionError, Stage
+from fusionkit import (
+    AssemblyError,
+    FusionKitError,
+    Level,
+    OptionError,
+    Stage,
+    cover_parameters,
+)
 from fusionkit.providers.timm.create import create_model
 from fusionkit.providers.timm.names import Source
-from fusionkit.providers.timm.stages import cover, find_stages
+from fusionkit.providers.timm.stages import find_stages
 from fusionkit.providers.timm.trace import REFUSALS, Trace, find_sizes, trace_model
 
 __all__ = ["Description", "describe", "input_size"]
@@ -209,7 +216,7 @@ def _levels(
 
 
 def _as_globs(keys: list[str], everything: Mapping[str, object]) -> tuple[str, ...]:
-    paths = cover(keys, everything)
+    paths = cover_parameters(keys, everything)
     return tuple(path if path in everything else f"{path}.*" for path in paths)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
 
-from fusionkit import Stage
+from fusionkit import Stage, cover_parameters
 from fusionkit.providers.timm.groups import group_blocks, group_stages
 
 __all__ = ["find_stages"]
@@ -65,24 +65,11 @@ def find_stages(
         label = _label(segment.names, sizes, taken) if index else "stem"
         taken.add(label)
         blocks = _blocks(segment.names, fine, first_use, flat)
-        stages.append(Stage(label, *(tuple(cover(block, sizes)) for block in blocks)))
+        stages.append(Stage(label, *(tuple(cover_parameters(block, sizes)) for block in blocks)))
     if last:
         ordered = [name for name in sizes if name in last]
-        stages.append(Stage("classifier", tuple(cover(ordered, sizes))))
+        stages.append(Stage("classifier", tuple(cover_parameters(ordered, sizes))))
     return tuple(stages)
-
-
-def cover(names: Iterable[str], everything: Iterable[str]) -> list[str]:
-    """Gives the fewest module and parameter paths that hold exactly the given parameters."""
-    wanted = set(names)
-    mixed = {prefix for name in everything if name not in wanted for prefix in _prefixes(name)}
-    paths: dict[str, None] = {}
-    for name in everything:
-        if name in wanted:
-            paths.setdefault(
-                next((prefix for prefix in _prefixes(name) if prefix not in mixed), name), None
-            )
-    return list(paths)
 
 
 def _order(
@@ -99,7 +86,7 @@ def _order(
     units = [
         _unit(path, group, settled, first_use, sizes)
         for group, members in groups.items()
-        for path in cover([name for name in members if name in set(settled)], settled)
+        for path in cover_parameters([name for name in members if name in set(settled)], settled)
     ]
     units = _split(units, settled, first_use, sizes)
     units.sort(key=lambda unit: unit.start)
@@ -188,7 +175,7 @@ def _blocks(
 
 def _label(names: list[str], sizes: Mapping[str, int], taken: set[str]) -> str:
     """Gives a segment's name: the path that its larger parts share, or that of the largest."""
-    paths = cover(names, sizes)
+    paths = cover_parameters(names, sizes)
     weights = {path: sum(sizes[name] for name in names if _within(name, path)) for path in paths}
     total = sum(weights.values())
     large = [path for path in paths if weights[path] * 10 >= total] or paths
@@ -214,8 +201,3 @@ def _within(name: str, path: str) -> bool:
 def _child(name: str, path: str) -> str:
     rest = name[len(path) + 1 :].partition(".")[0]
     return f"{path}.{rest}" if rest else path
-
-
-def _prefixes(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]

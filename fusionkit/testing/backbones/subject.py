@@ -17,11 +17,10 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.catalog import Catalog
 from fusionkit.errors import DataError
 from fusionkit.features import Features, Reads
-from fusionkit.head import FusionHead, HeadInput
-from fusionkit.hookspecs import hookimpl
 from fusionkit.model.fused import FusedModel
 from fusionkit.model.measure import measure_stages
 from fusionkit.recipe.values import Branch, Head
+from fusionkit.testing.backbones.offer import Offer
 from fusionkit.testing.call import accepted_keywords, call_with
 from fusionkit.testing.check import NotApplicableError
 from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, resized, varied
@@ -124,13 +123,17 @@ class BackboneSubject:
     @cached_property
     def classifying(self) -> Backbone | None:
         """A perturbed backbone with the provider's own classifier, if it can be had."""
-        if "num_classes" not in self.accepts:
-            return None
-        for count in (CLASSES, 1000):
-            built = self.build(num_classes=count)
+        built = self.build_classifying(self.build)
+        if built is not None:
+            perturb(built)
+            built.eval()
+        return built
+
+    def build_classifying(self, build: Callable[..., Any]) -> Backbone | None:
+        """Gives what ``build`` gives with the provider's own classifier, if it can be had."""
+        for count in (CLASSES, 1000) if "num_classes" in self.accepts else ():
+            built = build(num_classes=count)
             if isinstance(built, Backbone) and built.num_classes is not None:
-                perturb(built)
-                built.eval()
                 return built
         return None
 
@@ -286,70 +289,9 @@ class BackboneSubject:
     @property
     def catalog(self) -> Catalog:
         """A catalog that offers copies of the backbone as ``subject/it``, and two plain heads."""
-        return Catalog().with_plugin("subject", _Offer(self))
+        return Catalog().with_plugin("subject", Offer(self.copy))
 
 
 def first_values(module: nn.Module) -> dict[str, Tensor]:
     """Gives a few values of each parameter."""
     return {name: value.detach().flatten()[:4].clone() for name, value in module.named_parameters()}
-
-
-class _Offer:
-    """The plugin through which the subject comes into a fused model."""
-
-    def __init__(self, subject: BackboneSubject) -> None:
-        self.subject = subject
-
-    @hookimpl
-    def fusionkit_backbones(self) -> Mapping[str, Callable[..., Backbone]]:
-        def it(*, in_channels: int, weights: str | None, num_classes: int | None) -> Backbone:
-            return self.subject.copy()
-
-        return {"it": it}
-
-    @hookimpl
-    def fusionkit_heads(self) -> Mapping[str, Callable[..., FusionHead]]:
-        return {"linear": LinearHead, "pooled": PooledHead}
-
-
-class LinearHead(FusionHead):
-    """Adds a linear classifier's answer over each branch's vector, scaled to unit size."""
-
-    def __init__(self, inputs: Mapping[str, HeadInput], *, num_classes: int) -> None:
-        super().__init__()
-        self.reads = "vector"
-        self.out = nn.ModuleDict(
-            {name: nn.Linear(each.embed_dim, num_classes) for name, each in inputs.items()}
-        )
-
-    def forward(self, features: Mapping[str, Features]) -> Tensor:
-        """Gives "b k" from vectors "b d"."""
-        answers = []
-        for name, out in self.out.items():
-            vector = features[name].vector
-            assert vector is not None
-            answers.append(out(nn.functional.layer_norm(vector, vector.shape[-1:])))
-        return torch.stack(answers).sum(0)
-
-
-class PooledHead(FusionHead):
-    """Adds a linear classifier's answer over the pooled maps of all levels of each branch."""
-
-    def __init__(self, inputs: Mapping[str, HeadInput], *, num_classes: int) -> None:
-        super().__init__()
-        self.reads = "maps"
-        self.out = nn.ModuleDict(
-            {
-                name: nn.Linear(sum(level.channels for level in each.levels), num_classes)
-                for name, each in inputs.items()
-            }
-        )
-
-    def forward(self, features: Mapping[str, Features]) -> Tensor:
-        """Gives "b k" from maps "b c h w" (or "b c t h w")."""
-        answers = []
-        for name, out in self.out.items():
-            pooled = [value.flatten(2).mean(2) for value in features[name].maps]
-            joined = torch.cat(pooled, 1)
-            answers.append(out(nn.functional.layer_norm(joined, joined.shape[-1:])))
-        return torch.stack(answers).sum(0)

@@ -10,7 +10,8 @@ from fusionkit.catalog import Catalog
 from fusionkit.head import FusionHead
 from fusionkit.hookspecs import hookimpl
 from fusionkit.testing.backbones.keeping.answers import empty_out
-from fusionkit.testing.backbones.subject import BackboneSubject, LinearHead
+from fusionkit.testing.backbones.offer import LinearHead
+from fusionkit.testing.backbones.subject import BackboneSubject
 
 __all__ = ["EmptiedProvider"]
 

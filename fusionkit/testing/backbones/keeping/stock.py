@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from fusionkit.errors import did_you_mean
 from fusionkit.model.anatomy import trunk_of
-from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
+from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.words import some
 
@@ -47,10 +47,9 @@ def _stock_keys(subject: BackboneSubject) -> set[str]:
     if subject.stock_keys is not None:
         given = subject.stock_keys
         return set(given(subject.pristine) if callable(given) else given)
-    for count in (CLASSES, 1000) if "num_classes" in subject.accepts else ():
-        built = subject.build_without_data(num_classes=count)
-        if built.num_classes is not None:
-            return set(trunk_of(built).state_dict())
+    built = subject.build_classifying(subject.build_without_data)
+    if built is not None:
+        return set(trunk_of(built).state_dict())
     raise NotApplicableError(
         "nothing is known of stock checkpoints; give stock_keys=, the keys of one"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.autograd import backward
 
 from fusionkit.assembly.compose import compose
-from fusionkit.backbone.contract import Backbone
-from fusionkit.hookspecs import hookimpl
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.values import Branch, Head
 from fusionkit.testing.backbones.learning import steps
@@ -23,6 +21,7 @@ from fusionkit.testing.backbones.learning.frozen import require_quiet
 from fusionkit.testing.backbones.learning.models import learning_model
 from fusionkit.testing.backbones.learning.places import BRANCH
 from fusionkit.testing.backbones.learning.tensors import changed, keep, same_bits
+from fusionkit.testing.backbones.offer import Offer
 from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.words import some
@@ -154,20 +153,5 @@ def _generators() -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]:
 def _compose_fresh(subject: BackboneSubject) -> FusedModel:
     """Gives a fused model of a backbone that the factory has just built, with other numbers."""
     branch = Branch("fresh/it", weights=None, in_channels=subject.in_channels)
-    catalog = subject.catalog.with_plugin("fresh", _Offer(subject))
+    catalog = subject.catalog.with_plugin("fresh", Offer(subject.build))
     return compose({BRANCH: branch}, Head("subject/linear"), CLASSES, catalog=catalog)
-
-
-class _Offer:
-    """The plugin through which a fresh backbone comes into a fused model."""
-
-    def __init__(self, subject: BackboneSubject) -> None:
-        self.subject = subject
-
-    @hookimpl
-    def fusionkit_backbones(self) -> Mapping[str, Callable[..., Backbone]]:
-        def it(*, in_channels: int, weights: str | None, num_classes: int | None) -> Backbone:
-            built: Backbone = self.subject.build()
-            return built
-
-        return {"it": it}

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from fusionkit import Stage
+from fusionkit import Stage, cover_parameters
 from fusionkit_transformers.layers import Section
 from fusionkit_transformers.trace import Trace
 
-__all__ = ["cover", "find_stages"]
+__all__ = ["find_stages"]
 
 
 def find_stages(
@@ -58,30 +58,19 @@ def find_stages(
     first, end = starts[min(starts)], max(trace.runs[p].end for p in homes if p in trace.runs)
     early = [path for path, start in beside.items() if start <= first]
     late = [path for path, start in beside.items() if start >= end]
-    stages = [Stage("stem", (*cover(stem, sizes), *early))] if stem else []
+    stages = [Stage("stem", (*cover_parameters(stem, sizes), *early))] if stem else []
     for index, section in enumerate(sections):
-        members = [tuple(cover(blocks[at], sizes)) for at in sorted(blocks) if at[0] == index]
+        members = [
+            tuple(cover_parameters(blocks[at], sizes)) for at in sorted(blocks) if at[0] == index
+        ]
         covered = [block for block in members if block]
         if covered and index == len(sections) - 1 and not tail:
             covered[-1] += tuple(late)
         stages += [Stage(section.name, *covered)] if covered else []
-    stages += [Stage("pooler", (*cover(tail, sizes), *late))] if tail else []
+    stages += [Stage("pooler", (*cover_parameters(tail, sizes), *late))] if tail else []
     last = [name for name in sizes if name in classifier]
-    stages += [Stage("classifier", tuple(cover(last, sizes)))] if last else []
+    stages += [Stage("classifier", tuple(cover_parameters(last, sizes)))] if last else []
     return tuple(stages)
-
-
-def cover(names: Iterable[str], everything: Iterable[str]) -> list[str]:
-    """Gives the fewest module and parameter paths that hold exactly the given parameters."""
-    wanted = set(names)
-    mixed = {prefix for name in everything if name not in wanted for prefix in _prefixes(name)}
-    paths: dict[str, None] = {}
-    for name in everything:
-        if name in wanted:
-            paths.setdefault(
-                next((prefix for prefix in _prefixes(name) if prefix not in mixed), name), None
-            )
-    return list(paths)
 
 
 def _prefixes(name: str) -> list[str]:
