@@ -60,7 +60,8 @@ class HeadFactory(Protocol):
     """Builds one head, usually the class itself; unknown options are a ``TypeError``.
 
     A factory that is not a ``FusionHead`` class sets ``takes_logits = True`` on itself if its
-    head can read logits.
+    head can read logits. It may have an attribute ``card``, a ``Card``, for ``fusionkit list``
+    and ``fusionkit info`` to show.
     """
 
     def __call__(

@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.card import Card, card_of
 from fusionkit.cli.docstring import read_docstring
 from fusionkit.errors import AssemblyError, FusionKitError
 
@@ -79,13 +80,17 @@ class HeadOption:
 
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
-    """One head: what its docstring says, by paragraphs, and the options of its signature."""
+    """One head: what its docstring says, by paragraphs, and the options of its signature.
+
+    The card is ``None`` where the head has none.
+    """
 
     name: str
     distribution: str | None
     version: str | None
     description: tuple[str, ...]
     options: tuple[HeadOption, ...]
+    card: Card | None = None
 
 
 def study_backbone(entry: BackboneEntry) -> BackboneFacts:
@@ -122,7 +127,10 @@ def study_backbone(entry: BackboneEntry) -> BackboneFacts:
 
 
 def study_head(entry: HeadEntry) -> HeadFacts:
-    """Reads a head's docstring and signature."""
+    """Reads a head's docstring, signature and card."""
+    filled_in = {"num_classes"}  # by compose, and not by a recipe
+    if getattr(entry.factory, "takes_catalog", False):
+        filled_in.add("catalog")
     try:
         parameters = list(inspect.signature(entry.factory).parameters.values())
     except (TypeError, ValueError):  # some callables written in C have none
@@ -142,8 +150,9 @@ def study_head(entry: HeadEntry) -> HeadFacts:
                 said.get(parameter.name, ""),
             )
             for parameter in parameters
-            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "num_classes"
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in filled_in
         ),
+        card=card_of(entry.factory),
     )
 
 

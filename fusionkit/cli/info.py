@@ -89,6 +89,11 @@ def _print_head(console: Console, facts: HeadFacts) -> None:
         console.print()
     table = _facts_table()
     table.add_row("from", _origin(facts))
+    if facts.card is not None:
+        table.add_row("joins", f"{facts.card.reads}, {facts.card.branches}")
+        table.add_row("formula", Text(facts.card.formula))
+        table.add_row("papers", Text("\n".join(facts.card.papers)))
+        table.add_row("when", Text(facts.card.when))
     console.print(table)
     if not facts.options:
         return

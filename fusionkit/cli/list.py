@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import Enum
-from inspect import getdoc
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fusionkit.cli.docstring import read_docstring
+from fusionkit.cli.heads import HeadLine, group_heads, list_heads
 from fusionkit.cli.terminal import open_console, print_json
 
 if TYPE_CHECKING:
@@ -45,31 +45,28 @@ def list_names(
 
     catalog = Catalog.installed()
     backbones = [] if kind is Kind.head else catalog.backbones(provider, pattern)
-    heads = [] if kind is Kind.backbone else catalog.heads(provider, pattern)
+    heads = [] if kind is Kind.backbone else list_heads(catalog, provider, pattern)
     console = open_console()
     if as_json:
-        entries = [_entry(catalog, Kind.backbone, name) for name in backbones]
-        print_json(entries + [_entry(catalog, Kind.head, name) for name in heads])
+        print_json([_backbone(catalog, name) for name in backbones] + [_head(h) for h in heads])
     elif not console.is_terminal:
-        for name in backbones + heads:
+        for name in [*backbones, *(head.name for head in heads)]:
             typer.echo(name)
     else:
         _print_backbones(console, backbones)
-        _print_heads(console, catalog, heads)
+        _print_heads(console, heads)
     _tell_what_is_missing(catalog, provider, nothing=not (backbones or heads))
 
 
-def _entry(catalog: Catalog, kind: Kind, name: str) -> dict[str, Any]:
-    entry = catalog.backbone(name) if kind is Kind.backbone else catalog.head(name)
-    facts: dict[str, Any] = {"name": entry.name, "kind": kind.value}
-    facts |= {"distribution": entry.distribution, "version": entry.version}
-    return facts | ({"summary": _summary(entry.factory)} if kind is Kind.head else {})
+def _backbone(catalog: Catalog, name: str) -> dict[str, Any]:
+    entry = catalog.backbone(name)
+    facts = {"name": entry.name, "kind": Kind.backbone.value}
+    return facts | {"distribution": entry.distribution, "version": entry.version}
 
 
-def _summary(factory: object) -> str:
-    """Gives the first paragraph of a factory's docstring, which is one line."""
-    paragraphs, _ = read_docstring(getdoc(factory))
-    return paragraphs[0] if paragraphs else ""
+def _head(head: HeadLine) -> dict[str, Any]:
+    facts = asdict(head)
+    return {"name": facts.pop("name"), "kind": Kind.head.value, **facts}
 
 
 def _print_backbones(console: Console, names: list[str]) -> None:
@@ -81,16 +78,19 @@ def _print_backbones(console: Console, names: list[str]) -> None:
         console.print()
 
 
-def _print_heads(console: Console, catalog: Catalog, names: list[str]) -> None:
-    if not names:
-        return
-    console.print(Text(f"{len(names):,} head{'s' if len(names) != 1 else ''}", "bold"))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name in names:
-        table.add_row(name, _summary(catalog.head(name).factory))
-    console.print(table)
+def _print_heads(console: Console, heads: list[HeadLine]) -> None:
+    width = max((len(head.name) for head in heads), default=0)
+    for number, (title, members) in enumerate(group_heads(heads)):
+        if number:
+            console.print()
+        console.print(Text(title, "bold"))
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, min_width=width)
+        table.add_column()
+        for head in members:
+            mark = "recommended: " if head.recommended else ""
+            table.add_row(head.name, Text.assemble((mark, "bold green"), head.summary))
+        console.print(table)
 
 
 def _tell_what_is_missing(catalog: Catalog, provider: str | None, *, nothing: bool) -> None:

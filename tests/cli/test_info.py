@@ -84,6 +84,50 @@ def test_a_head_at_a_terminal(catalog, at_terminal):
     )
 
 
+def test_a_heads_card_is_shown(catalog, at_terminal, piped, monkeypatch):
+    class Told(catalog.head("join").factory):
+        """Joins what is told."""
+
+        card = fk.Card("[x_1; x_2]", ("A, arXiv:1", "B"), "maps", "Often.", (), "+", branches="two")
+
+    own = SimpleNamespace(fusionkit_heads=fk.hookimpl(lambda: {"told": Told}))
+    more = fk.Catalog().with_plugin("heads", own)
+    monkeypatch.setattr(fk.Catalog, "installed", classmethod(lambda cls: more))
+    assert (
+        "from      a plugin given in Python\n"
+        "joins     maps, two\n"
+        "formula   [x_1; x_2]\n"
+        "papers    A, arXiv:1\n"
+        "          B\n"
+        "when      Often.\n"
+    ) in at_terminal("info", "told")
+    assert json.loads(piped("info", "told", "--json")[1])["card"]["when"] == "Often."
+
+
+def test_what_compose_fills_in_is_no_option(catalog):
+    class Wrapping(fk.FusionHead):
+        """Joins by another head."""
+
+        takes_catalog = True
+
+        def __init__(self, inputs, *, num_classes, head="concat", catalog=None): ...
+
+        def forward(self, features): ...
+
+    class Printed(Wrapping):
+        """Prints in a catalog."""
+
+        takes_catalog = False
+
+    own = SimpleNamespace(fusionkit_heads=fk.hookimpl(lambda: {"one": Wrapping, "two": Printed}))
+    catalog = fk.Catalog().with_plugin("heads", own)
+    options = [
+        [option.name for option in facts.study_head(catalog.head(name)).options]
+        for name in ("one", "two")
+    ]
+    assert options == [["head"], ["head", "catalog"]]
+
+
 def test_options_that_a_base_class_explains_are_explained(catalog):
     class Child(catalog.head("join").factory):
         """Says nothing of ``hidden``.

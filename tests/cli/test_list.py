@@ -48,8 +48,15 @@ def test_json_is_for_programs(catalog, piped):
         "distribution": None,
         "version": "1.5",
     }
-    assert last["kind"] == "head"
-    assert last["summary"] == "Joins the vectors in a toy way."
+    assert last == {
+        "name": "toys/tower",
+        "kind": "head",
+        "distribution": None,
+        "version": "1.5",
+        "summary": "Joins the vectors in a toy way.",
+        "reads": None,
+        "recommended": False,
+    }
 
 
 def test_at_a_terminal_names_stand_in_columns_and_heads_say_what_they_are(catalog, at_terminal):
@@ -61,6 +68,84 @@ def test_at_a_terminal_names_stand_in_columns_and_heads_say_what_they_are(catalo
         "join        Joins the vectors in a toy way.\n"
         "toys/both   Joins the vectors in a toy way.\n"
         "toys/tower  Joins the vectors in a toy way.\n"
+    )
+
+
+class Plain(fk.FusionHead):
+    """Says nothing more."""
+
+    def forward(self, features): ...
+
+
+def carded(reads: str, recommended: bool = False) -> type[Plain]:
+    card = fk.Card("x", (), reads, "Always.", (), "+", recommended=recommended)
+    return type("Carded", (Plain,), {"__doc__": f"Joins {reads}.", "card": card})
+
+
+@pytest.fixture
+def with_cards(monkeypatch) -> None:
+    """Makes the catalog one of heads with cards, and of some without."""
+    own = {"add": carded("vectors"), "best": carded("maps", True), "mean": carded("vectors")}
+    strange = {"zoom": carded("maps", True), "able": carded("maps"), "card": Plain}
+    catalog = fk.Catalog()
+    for name, heads in {"heads": own, "strange": strange}.items():
+        plugin = SimpleNamespace(fusionkit_heads=fk.hookimpl(lambda heads=heads: heads))
+        catalog = catalog.with_plugin(name, plugin)
+    monkeypatch.setattr(fk.Catalog, "installed", classmethod(lambda cls: catalog))
+
+
+def test_recommended_heads_come_first_in_their_plugin(with_cards, piped):
+    names = ["best", "add", "mean", "strange/zoom", "strange/able", "strange/card"]
+    assert piped("list", "--kind", "head")[1].splitlines() == names
+    told = json.loads(piped("list", "--kind", "head", "--json")[1])
+    assert [(head["name"], head["reads"], head["recommended"]) for head in told[:2]] == [
+        ("best", "maps", True),
+        ("add", "vectors", False),
+    ]
+
+
+def test_at_a_terminal_heads_are_grouped_by_what_they_join(with_cards, at_terminal):
+    assert at_terminal("list") == (
+        "3 heads that join maps\n"
+        "best          recommended: Joins maps.\n"
+        "strange/zoom  recommended: Joins maps.\n"
+        "strange/able  Joins maps.\n"
+        "\n"
+        "2 heads that join vectors\n"
+        "add           Joins vectors.\n"
+        "mean          Joins vectors.\n"
+        "\n"
+        "1 other head\n"
+        "strange/card  Says nothing more.\n"
+    )
+
+
+def test_what_a_stranger_calls_card_is_no_card(catalog, piped, monkeypatch):
+    odd = type("Odd", (Plain,), {"card": 52})
+    more = fk.Catalog().with_plugin(
+        "odd", SimpleNamespace(fusionkit_heads=fk.hookimpl(lambda: {"odd": odd}))
+    )
+    monkeypatch.setattr(fk.Catalog, "installed", classmethod(lambda cls: more))
+    assert json.loads(piped("list", "--json")[1])[0]["reads"] is None
+    assert json.loads(piped("info", "odd/odd", "--kind", "head", "--json")[1])["card"] is None
+
+
+def test_a_head_that_cannot_be_given_is_listed_with_the_cause(catalog, piped, monkeypatch):
+    class Lazy(dict):
+        def __getitem__(self, name):
+            if name == "torn":
+                raise ImportError("no module named 'maxtorch'")
+            return super().__getitem__(name)
+
+    heads = Lazy(torn=Plain, whole=Plain)
+    more = catalog.with_plugin("bad", SimpleNamespace(fusionkit_heads=fk.hookimpl(lambda: heads)))
+    monkeypatch.setattr(fk.Catalog, "installed", classmethod(lambda cls: more))
+    code, out, err = piped("list", "--kind", "head", "--provider", "bad")
+    assert (code, out.splitlines(), err) == (0, ["bad/torn", "bad/whole"], "")
+    told = json.loads(piped("list", "--kind", "head", "--provider", "bad", "--json")[1])
+    assert (
+        "failed to give the head 'torn': ImportError: no module named 'maxtorch'"
+        in (told[0]["summary"])
     )
 
 
