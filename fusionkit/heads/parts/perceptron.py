@@ -17,7 +17,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def perceptron(
-    width: int, num_classes: int, *, hidden: object, activation: object, dropout: object
+    width: int,
+    num_classes: int,
+    *,
+    hidden: object,
+    activation: object,
+    dropout: object,
+    norms: bool = False,
 ) -> nn.Sequential:
     """Gives layers from "b d" to "b k": one linear layer, or more with hidden ones between.
 
@@ -28,11 +34,14 @@ def perceptron(
         activation: the name of what follows each hidden layer.
         dropout: the share dropped of the input of the last layer and of each hidden layer's
             output.
+        norms: whether a layer norm with gain and offset precedes each hidden layer.
     """
     share = check_dropout(dropout)
     make_activation = ACTIVATIONS[check_choice("activation", activation, tuple(ACTIVATIONS))]
     layers: list[nn.Module] = []
     for hidden_width in check_widths("hidden", hidden):
+        if norms:
+            layers.append(nn.LayerNorm(width))
         layers += [nn.Linear(width, hidden_width), make_activation()]
         if share:
             layers.append(nn.Dropout(share))
