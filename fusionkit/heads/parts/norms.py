@@ -96,6 +96,15 @@ class WholeBatchNorm(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
+    def measure(self, x: Tensor) -> None:
+        """Takes the statistics of all samples "n d" at once, for heads that are fitted."""
+        for held, found in (
+            (self.norm.running_mean, x.mean(0)),
+            (self.norm.running_var, x.var(0, correction=0)),
+        ):
+            assert held is not None
+            held.copy_(found)
+
 
 @final
 class MapNorm(nn.Module):

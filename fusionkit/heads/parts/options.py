@@ -11,6 +11,7 @@ from fusionkit import ConfigError, did_you_mean
 __all__ = [
     "check_choice",
     "check_dropout",
+    "check_flag",
     "check_width",
     "check_widths",
     "is_number",
@@ -86,6 +87,13 @@ def check_dropout(value: Any) -> float:
         f"option dropout takes the share that is dropped, from 0 up to but not "
         f"including 1, got {value!r}"
     )
+
+
+def check_flag(option: str, value: object) -> bool:
+    """Gives ``value`` if it is ``True`` or ``False``."""
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(f"option {option} is True or False, got {value!r}")
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

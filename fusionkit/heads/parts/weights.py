@@ -10,13 +10,18 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import ConfigError
-from fusionkit.heads.parts.options import is_number, listed, refuse_unknown_branches
+from fusionkit.heads.parts.given_weights import (
+    NEVER,
+    by_class,
+    check_classes,
+    read_weights,
+    read_weights_by_class,
+)
 from fusionkit.heads.parts.precision import at_least_float32
 
 __all__ = ["BranchWeights", "Weights"]
 
-Weights = Literal["equal", "learned"] | Mapping[str, float]
+Weights = Literal["equal", "learned", "per_class", "fitted"] | Mapping[str, float | Sequence[float]]
 
 
 @final
@@ -25,31 +30,62 @@ class BranchWeights(nn.Module):
 
     Args:
         names: the branches, in the order of the terms that are averaged.
-        weights: ``"equal"``; ``"learned"``, the softmax of parameters that start equal; or
-            numbers by branch, divided by their sum.
+        weights: ``"equal"``; ``"learned"``, the softmax of parameters that start equal;
+            ``"per_class"``, the same for each class; ``"fitted"``, equal until ``set_shares``;
+            or numbers by branch, divided by their sum, also one for each class.
+        num_classes: how many there are, where weights may be by class.
 
     Attributes:
-        given: the weights if they are constants, else ``None``.
-        log_weights: "n", their unnormalised logarithms if they are learned, else ``None``.
+        given: the weights if they are one constant by branch, else ``None``.
+        log_weights: "n" or "n k", their unnormalised logarithms if they are no such constants:
+            a parameter if they are learned, else a buffer; else ``None``.
+        fitted: whether they are to be fitted.
     """
 
-    log_weights: nn.Parameter | None
+    log_weights: Tensor | None
 
-    def __init__(self, names: Sequence[str], weights: Weights = "equal") -> None:
+    def __init__(
+        self, names: Sequence[str], weights: Weights = "equal", num_classes: int | None = None
+    ) -> None:
         super().__init__()
         self.names = tuple(names)
-        self.given = _read_weights(self.names, weights)
-        learned = nn.Parameter(torch.zeros(len(self.names))) if self.given is None else None
-        self.register_parameter("log_weights", learned)
+        self.fitted = weights == "fitted"
+        self.given: tuple[float, ...] | None = None
+        if by_class(weights):
+            logs = read_weights_by_class(self.names, weights, num_classes)
+            self.register_buffer("log_weights", logs)
+        elif self.fitted:
+            self.register_buffer("log_weights", torch.zeros(len(self.names)))
+        elif weights in ("learned", "per_class"):
+            shape: tuple[int, ...] = (len(self.names),)
+            if weights == "per_class":
+                shape = (len(self.names), check_classes(num_classes))
+            self.register_parameter("log_weights", nn.Parameter(torch.zeros(shape)))
+        else:
+            self.register_parameter("log_weights", None)
+            self.given = read_weights(self.names, weights)
+
+    @property
+    def per_class(self) -> bool:
+        """Whether each class has weights of its own."""
+        return self.log_weights is not None and self.log_weights.ndim == 2
+
+    @torch.no_grad()
+    def set_shares(self, shares: Tensor) -> None:
+        """Sets weights that are fitted, "n", none negative and not all zero."""
+        assert self.fitted
+        assert self.log_weights is not None
+        self.log_weights.copy_((shares / shares.sum()).log().clamp_min(NEVER))
 
     def average(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Gives the sum of weight times term, the weights of the terms that are there made 1."""
-        weights: Sequence[Any]
+        return reduce(torch.add, map(torch.mul, terms.values(), self.shares(terms)))
+
+    def shares(self, terms: Collection[str]) -> Sequence[Any]:
+        """Gives the weights of some branches, made 1: numbers, or tensors "" or "k"."""
         if self.log_weights is None:
-            weights = self._constants(terms)
-        else:
-            weights = self._logarithms(terms).softmax(0).unbind()
-        return reduce(torch.add, map(torch.mul, terms.values(), weights))
+            return self._constants(terms)
+        return self._logarithms(terms).softmax(0).unbind()
 
     def log_average_exp(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Gives the logarithm of the sum of weight times exp(term), without overflow."""
@@ -70,15 +106,15 @@ class BranchWeights(nn.Module):
         return [by_name[name] / total for name in terms]
 
     def _logarithms(self, terms: Collection[str]) -> Tensor:
-        """Gives the learned logarithms of some branches, "n"."""
+        """Gives the logarithms of some branches, "n" or "n k"."""
         assert self.log_weights is not None
         logs = at_least_float32(self.log_weights)
         if len(terms) == len(self.names):
             return logs
         return torch.stack([logs[self.names.index(name)] for name in terms])
 
-    def as_dict(self) -> dict[str, float]:
-        """Gives the weights as they are now, by branch."""
+    def as_dict(self) -> dict[str, Any]:
+        """Gives the weights as they are now, by branch; a list if each class has its own."""
         if self.log_weights is None:
             assert self.given is not None
             return dict(zip(self.names, self.given, strict=True))
@@ -86,41 +122,10 @@ class BranchWeights(nn.Module):
         return dict(zip(self.names, now, strict=True))
 
     def extra_repr(self) -> str:
-        """Gives the weights, or says that they are learned."""
+        """Gives the weights, or says that they are learned or fitted."""
         if self.given is None:
-            return f"learned for {', '.join(self.names)}"
+            learned = isinstance(self.log_weights, nn.Parameter)
+            kind = "learned" if learned else "fitted" if self.fitted else "given"
+            kind += " per class" if self.per_class else ""
+            return f"{kind} for {', '.join(self.names)}"
         return ", ".join(f"{name}={weight:.4g}" for name, weight in self.as_dict().items())
-
-
-def _read_weights(names: tuple[str, ...], weights: Weights) -> tuple[float, ...] | None:
-    """Gives constant weights, normalised, or ``None`` where they are to be learned."""
-    if weights == "learned":
-        return None
-    if weights == "equal":
-        return (1 / len(names),) * len(names)
-    example = ", ".join(f"{name!r}: {1 / len(names):.2g}" for name in names[:3])
-    if not isinstance(weights, Mapping):
-        raise ConfigError(
-            "option weights is 'equal', 'learned' or a number for each branch, "
-            f"got {weights!r}; write for example weights={{{example}}}"
-        )
-    refuse_unknown_branches("weights", weights, names)
-    missing = [name for name in names if name not in weights]
-    if missing:
-        raise ConfigError(
-            f"option weights has no weight for {listed(missing)}; write "
-            f"weights={{..., {missing[0]!r}: 0}} if it is not to count"
-        )
-    for name, weight in weights.items():
-        if not (is_number(weight) and weight >= 0):
-            raise ConfigError(
-                f"option weights: the weight of {name!r} must be a finite number, zero or "
-                f"positive, got {weight!r}"
-            )
-    total = sum(weights.values())
-    if not 0 < total < math.inf:
-        raise ConfigError(
-            f"option weights: their sum is {total:g}, and an average needs a positive, "
-            f"finite one; write for example weights={{{example}}}, or weights='equal'"
-        )
-    return tuple(weights[name] / total for name in names)

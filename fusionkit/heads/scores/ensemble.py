@@ -2,78 +2,15 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 from torch import Tensor
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.parts.scores import BranchScores
-from fusionkit.heads.parts.temperatures import BranchTemperatures, Temperature
-from fusionkit.heads.parts.weights import BranchWeights, Weights
+from fusionkit.heads.card import Card
+from fusionkit.heads.scores.averaging import Averaging, log_softmaxes
 
-__all__ = ["Averaging", "MeanLogProbabilities", "MeanLogits", "MeanProbabilities"]
-
-
-class Averaging(FusionHead):
-    """Turns each branch into scores of its own and averages them.
-
-    A branch whose stock classifier has ``num_classes`` classes is read by its logits; any other
-    by its vector, through a new linear layer that the head owns. As many classes are taken to
-    be the same classes: where they are others, give the branch ``classifier=False``.
-
-    Branches whose input is absent do not count: the weights of the others are made 1 together.
-
-    With pretrained classifiers only, equal or given weights and given temperatures there is
-    nothing to train.
-
-    Args:
-        inputs: what the branches offer, by name.
-        num_classes: the width k of the scores.
-        weights: ``"equal"``; a number for each branch, ``{"a": 0.7, "b": 0.3}``, divided by
-            their sum; or ``"learned"``, on the simplex and equal at the start.
-        temperature: what the scores are divided by before they are averaged: a number, numbers
-            by branch, or ``"learned"``, positive and 1 at the start.
-        norm: what comes before the new linear layers, so that features of large norm do not
-            start with extreme scores: ``"layer"``, ``"batch"``, ``"l2"`` or ``"none"``, one for
-            all or by branch.
-
-    Raises:
-        ConfigError: an option's value is wrong.
-    """
-
-    takes_logits = True
-    takes_missing = True
-
-    def __init__(
-        self,
-        inputs: Mapping[str, HeadInput],
-        *,
-        num_classes: int,
-        weights: Weights = "equal",
-        temperature: Temperature = 1.0,
-        norm: Any = "layer",
-    ) -> None:
-        super().__init__()
-        self.scores = BranchScores(inputs, num_classes, norm=norm)
-        self.temperatures = BranchTemperatures(self.scores.names, temperature)
-        self.weights = BranchWeights(self.scores.names, weights)
-        self.reads = self.scores.reads
-        self.symmetric = not self.scores.classifiers
-
-    def forward(self, features: Mapping[str, Features]) -> Tensor:
-        """Gives "b k" for ``cross_entropy``, in float32 or wider."""
-        return self.average(self.temperatures(self.scores(features)))
-
-    def branch_scores(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
-        """Gives what each branch says by itself, before any temperature."""
-        scores: dict[str, Tensor] = self.scores(features)
-        return scores
-
-    @abstractmethod
-    def average(self, scores: Mapping[str, Tensor]) -> Tensor:
-        """Gives "b k" from one "b k" of unnormalised scores by branch."""
+__all__ = ["MeanLogProbabilities", "MeanLogits", "MeanProbabilities"]
 
 
 @final
@@ -86,6 +23,16 @@ class MeanLogits(Averaging):
         See ``Averaging`` for the options.
     """
 
+    card = Card(
+        formula="Σ w_i z_i / T_i",
+        papers=("Perrone and Cooper, 1993",),
+        reads="scores",
+        when="Branches of about the same strength whose scores have the same scale. The answer "
+        "has no normalised probabilities until a softmax; a confident branch decides.",
+        each=("classifier", "divide by T_i"),
+        join="weighted mean",
+    )
+
     def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives the weighted mean of the scores."""
         return self.weights.average(scores)
@@ -95,15 +42,28 @@ class MeanProbabilities(Averaging):
     """The mean of the branches' probabilities (deep ensembles, arXiv:1612.01474).
 
     Gives log Σ w_i softmax(z_i / T_i): the softmax of the output is exactly the ensemble's
-    probability, and ``cross_entropy`` takes the output as it takes logits.
+    probability, and ``cross_entropy`` takes the output as it takes logits. With weights for
+    each class the mean is divided by its sum over the classes.
 
     Note:
         See ``Averaging`` for the options.
     """
 
+    card = Card(
+        formula="log Σ w_i softmax(z_i / T_i)",
+        papers=("Lakshminarayanan et al., arXiv:1612.01474",),
+        reads="scores",
+        when="The plain choice for ensembles: no branch can veto a class, so one that is sure "
+        "and wrong does least harm. Its probabilities are often too timid.",
+        each=("classifier", "divide by T_i", "softmax"),
+        join="weighted mean",
+        after=("log",),
+    )
+
     def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives the logarithm of the weighted mean of the softmaxes."""
-        return self.weights.log_average_exp(_log_softmaxes(scores))
+        mixed = self.weights.log_average_exp(log_softmaxes(scores))
+        return mixed.log_softmax(-1) if self.weights.per_class else mixed
 
 
 @final
@@ -112,17 +72,27 @@ class MeanLogProbabilities(Averaging):
 
     Gives log softmax(Σ w_i log softmax(z_i / T_i)): the softmax of the output is exactly the
     ensemble's probability. It is the probability that the mean of logits has as well; this head
-    gives it normalised. A temperature of 1/N for all of N branches makes it their product
-    (products of experts, Hinton 2002).
+    gives it normalised. A temperature of 1/N for all of N branches makes it their product,
+    which ``product_of_experts`` gives for any number of branches that are present.
 
     Note:
         See ``Averaging`` for the options.
     """
 
+    card = Card(
+        formula="log softmax(Σ w_i log softmax(z_i / T_i))",
+        papers=(
+            "Lakshminarayanan et al., arXiv:1612.01474",
+            "Hinton, 2002",
+        ),
+        reads="scores",
+        when="Branches that are calibrated, or made so by temperatures: what any one rules out "
+        "is ruled out. A branch that is sure and wrong spoils the answer.",
+        each=("classifier", "divide by T_i", "log softmax"),
+        join="weighted mean",
+        after=("log softmax",),
+    )
+
     def average(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Gives the weighted mean of the log-probabilities, normalised."""
-        return self.weights.average(_log_softmaxes(scores)).log_softmax(-1)
-
-
-def _log_softmaxes(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: score.log_softmax(-1) for name, score in scores.items()}
+        return self.weights.average(log_softmaxes(scores)).log_softmax(-1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from fusionkit import HeadInput
+from fusionkit.heads.card import Card
 from fusionkit.heads.parts.weights import Weights
 from fusionkit.heads.scores.ensemble import MeanProbabilities
 
@@ -27,13 +28,26 @@ class TwoStream(MeanProbabilities):
         inputs: what the streams offer, by name.
         num_classes: the width k of the scores.
         weights: ``"equal"``; a number for each stream, ``{"flow": 1.5, "rgb": 1}``, divided by
-            their sum; or ``"learned"``, on the simplex and equal at the start.
+            their sum, or a list of one for each class; ``"learned"``, on the simplex and equal
+            at the start; ``"per_class"``, the same for each class; or ``"fitted"``, by
+            ``fusionkit.fit_head``.
         norm: what comes before the new linear layers: ``"layer"``, ``"batch"``, ``"l2"`` or
             ``"none"``, one for all or by stream.
 
     Raises:
         ConfigError: an option's value is wrong.
     """
+
+    card = Card(
+        formula="log Σ w_i softmax(z_i)",
+        papers=("Simonyan and Zisserman, arXiv:1406.2199",),
+        reads="scores",
+        when="Video as appearance and motion, each stream trained by itself. Beyond video, "
+        "mean_probabilities is the same with temperatures.",
+        each=("classifier", "softmax"),
+        join="weighted mean",
+        after=("log",),
+    )
 
     def __init__(
         self,

@@ -30,13 +30,17 @@ WRONG = [
     ("mean_logits", {"weights": {"audio": 0, "image": 0, "text": 0}}, "sum is 0, and an average"),
     ("mean_logits", {"weights": {"audio": 1e308, "image": 1e308, "text": 1}}, "their sum is inf"),
     ("two_stream", {"weights": [0.5, 0.5]}, "weights={'audio': 0.33, 'image': 0.33"),
-    ("two_stream", {"weights": "learnt"}, "is 'equal', 'learned' or a number for each"),
-    ("two_stream", {"weights": None}, "is 'equal', 'learned' or a number for each"),
+    (
+        "two_stream",
+        {"weights": "learnt"},
+        "is 'equal', 'learned', 'per_class', 'fitted' or a number",
+    ),
+    ("two_stream", {"weights": None}, "is 'equal', 'learned', 'per_class', 'fitted' or a number"),
     # temperature
     ("mean_logits", {"temperature": 0}, "a temperature is a positive, finite number, got 0"),
     ("mean_logits", {"temperature": -2}, "got -2; write a number"),
     ("mean_logits", {"temperature": {"audio": INF}}, "for branch 'audio': a temperature"),
-    ("mean_logits", {"temperature": "learnt"}, "or 'learned'"),
+    ("mean_logits", {"temperature": "learnt"}, "'learned' or 'fitted'"),
     (
         "mean_logits",
         {"temperature": {"vidio": 2}},
