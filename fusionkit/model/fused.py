@@ -96,16 +96,22 @@ class FusedModel(nn.Module):
         Raises:
             DataError: an input is missing, too much, or of a shape that its branch cannot take.
         """
-        features = self.features(inputs)
-        if self.training and self._drops and len(features) > 1:
-            return fuse_with_dropout(self.head, features, self._drops)
-        fused: Tensor = self.head(features)
-        return fused
+        return self.fuse(self.features(inputs))
 
     def features(self, inputs: Any) -> dict[str, Features]:
         """Gives what the head reads of each branch, by branch."""
         routed = route(inputs, self._sources, self._refusal)
         return {name: self._run(name, x, self.parts[name].reads) for name, x in routed.items()}
+
+    def fuse(self, features: Mapping[str, Features]) -> Tensor:
+        """Gives the head's answer "b k" to what ``features`` gave, with branch dropout in training.
+
+        Whoever needs features and answer runs the branches once: ``forward`` is these two.
+        """
+        if self.training and self._drops and len(features) > 1:
+            return fuse_with_dropout(self.head, features, self._drops)
+        fused: Tensor = self.head(features)
+        return fused
 
     def embed(self, inputs: Any) -> dict[str, Tensor]:
         """Gives the pooled embedding "b d" of each branch, by branch, whatever the head reads."""
