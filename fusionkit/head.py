@@ -55,6 +55,8 @@ class FusionHead(nn.Module, ABC):
         takes_logits: whether the head reads the logits of a branch that has them. Said by the
             class (or factory), since a trunk is built before the head: its stock classifier is
             kept if it has as many classes as the model.
+        takes_catalog: whether the class (or factory) takes the option ``catalog``, which
+            ``compose`` then fills in: for heads that are made of other heads.
         reads: what the head reads, of all branches alike ("vector", "maps", "logits" or a
             ``Reads``), or for each branch by name.
         symmetric: whether the head means to treat equal branches alike, so that exchanging what
@@ -67,6 +69,8 @@ class FusionHead(nn.Module, ABC):
     """
 
     takes_logits: ClassVar[bool] = False
+
+    takes_catalog: ClassVar[bool] = False
 
     trains: ClassVar[bool] = True
 

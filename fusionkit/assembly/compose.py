@@ -129,7 +129,7 @@ def assemble(
         name: HeadInput(backbone.embed_dim, backbone.levels, backbone.num_classes)
         for name, backbone in backbones.items()
     }
-    head = _build_head(recipe.head, head_entry.factory, inputs, recipe.num_classes)
+    head = _build_head(recipe.head, head_entry.factory, inputs, recipe.num_classes, catalog)
     parts = {
         name: build_part(name, resolved[name], backbone, head)
         for name, backbone in backbones.items()
@@ -153,10 +153,16 @@ def _origin(entry: BackboneEntry | HeadEntry) -> str:
 
 
 def _build_head(
-    head: Head, factory: Callable[..., Any], inputs: Mapping[str, HeadInput], num_classes: int
+    head: Head,
+    factory: Callable[..., Any],
+    inputs: Mapping[str, HeadInput],
+    num_classes: int,
+    catalog: Catalog,
 ) -> FusionHead:
     options = deepcopy(dict(head.options))
-    call = {"num_classes": num_classes}
+    call: dict[str, Any] = {"num_classes": num_classes}
+    if getattr(factory, "takes_catalog", False):
+        call["catalog"] = catalog
     try:
         check_options(head.name, factory, (inputs,), call, options)
         built = call_factory(head.name, factory, (inputs,), {**call, **options})

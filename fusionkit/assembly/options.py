@@ -63,6 +63,7 @@ def _takes_anything(signature: inspect.Signature) -> bool:
 
 
 FIELDS = {
+    "catalog": "catalog of compose",
     "in_channels": "Branch(in_channels=...)",
     "weights": "Branch(weights=...)",
     "num_classes": "num_classes of compose",
