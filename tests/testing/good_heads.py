@@ -23,6 +23,26 @@ class Sum(fk.FusionHead):
         return sum(self.out[name](f.vector) for name, f in features.items())
 
 
+class ScoresBeside(Sum):
+    """Says of each branch what is no part of the answer, with weights and fields for it alone."""
+
+    takes_logits = True
+
+    def __init__(self, inputs, *, num_classes):
+        super().__init__(inputs, num_classes=num_classes)
+        kept = {name for name, i in inputs.items() if i.num_classes == num_classes}
+        self.reads = {name: fk.Reads(vector=True, logits=name in kept) for name in inputs}
+        self.beside = nn.ModuleDict(
+            {n: nn.Linear(i.embed_dim, num_classes) for n, i in inputs.items() if n not in kept}
+        )
+
+    def branch_scores(self, features):
+        return {
+            name: self.beside[name](f.vector) if name in self.beside else f.logits
+            for name, f in features.items()
+        }
+
+
 def widened(x):
     return F.layer_norm(x.float(), x.shape[-1:])
 
@@ -202,6 +222,7 @@ class MaxOfScores(fk.FusionHead):
 
 GOOD_HEADS = (
     (Sum, ()),
+    (ScoresBeside, ()),
     (GatedUnits, ()),
     (CompactBilinear, ()),
     (FusionTransformer, ()),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
+from fusionkit.features import Features
+from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, describe_error
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 
-__all__ = ["ROUNDING", "check_each", "distance", "same"]
+__all__ = ["ROUNDING", "check_each", "distance", "own_scores", "same"]
 
 FIGURES = re.compile(r"[\d.,:]+(e[+-]?\d+)?")
 """What may differ from case to case in findings that are told once, with the first's figures."""
@@ -73,6 +75,13 @@ def check_each(
 def _listed(titles: list[str]) -> str:
     shown = titles if len(titles) <= 4 else [*titles[:3], f"{len(titles) - 3} more"]
     return "; ".join(shown)
+
+
+def own_scores(head: FusionHead, features: Mapping[str, Features]) -> dict[str, Tensor]:
+    """Gives what a head says of single branches, or nothing where it says nothing of them."""
+    if type(head).branch_scores is FusionHead.branch_scores:
+        return {}
+    return head.branch_scores(features)
 
 
 def same(one: Tensor, other: Tensor) -> bool:

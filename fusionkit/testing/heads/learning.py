@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
-from fusionkit.testing.heads.each import check_each, same
+from fusionkit.testing.heads.each import check_each, own_scores, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.words import some
 
@@ -148,7 +148,7 @@ def every_parameter_learns(subject: HeadSubject) -> Iterator[Finding]:
 
 def _learn(
     case: HeadCase,
-    head: nn.Module,
+    head: FusionHead,
     learning: Mapping[str, nn.Parameter],
     alive: set[str],
     dead: dict[str, str],
@@ -161,16 +161,29 @@ def _learn(
         if not answer.requires_grad:
             return sorted(learning)
         backward(answer, seed)
-        for name, value in learning.items():
-            if value.grad is not None:
-                reached.add(name)
-                if bool((value.grad != 0).any()):
-                    moved.add(name)
-        head.zero_grad(set_to_none=True)
+        _note_gradients(learning, reached, moved)
+    beside = {name: value for name, value in learning.items() if name not in reached}
+    for seed in range(DRAWS if beside else 0):  # learned by a loss on what each branch says alone
+        for scores in own_scores(head, case.features(batch=8, seed=seed)).values():
+            if scores.requires_grad:  # a stock classifier's own have nothing of the head's
+                backward(scores, seed)
+        _note_gradients(beside, reached, moved)
     alive |= moved
     for name in reached - moved:
         dead.setdefault(name, case.title)
     return sorted(learning.keys() - reached)
+
+
+def _note_gradients(
+    learning: Mapping[str, nn.Parameter], reached: set[str], moved: set[str]
+) -> None:
+    """Notes which parameters have a gradient, and which one that is not zero, and drops them."""
+    for name, value in learning.items():
+        if value.grad is not None:
+            reached.add(name)
+            if bool((value.grad != 0).any()):
+                moved.add(name)
+            value.grad = None
 
 
 def backward(answer: Tensor, seed: int = 0) -> None:

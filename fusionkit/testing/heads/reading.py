@@ -12,7 +12,7 @@ from fusionkit.errors import DataError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
-from fusionkit.testing.heads.each import ROUNDING, check_each, distance
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance, own_scores
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.words import some
 
@@ -64,7 +64,7 @@ def each_branch_counts(case: HeadCase) -> Iterator[Finding]:
             )
             continue
         for what, exchange in _parts(name, reads):
-            if not _counts(case, head, exchange):
+            if not _counts(case, head, exchange, _answer_and_own_scores):
                 yield Finding(
                     f"`reads` asks for {what} of branch {name!r}, and the answer does not depend "
                     "on it",
@@ -101,13 +101,28 @@ def _exchange_map(name: str, place: int) -> Exchange:
     return exchange
 
 
-def _counts(case: HeadCase, head: FusionHead, exchange: Exchange) -> bool:
+def _answer(head: FusionHead, features: Mapping[str, Features]) -> Tensor:
+    answer: Tensor = head(features)
+    return answer
+
+
+def _answer_and_own_scores(head: FusionHead, features: Mapping[str, Features]) -> Tensor:
+    """Gives all that may depend on a field: some are read for what a branch says alone."""
+    return torch.cat([head(features), *own_scores(head, features).values()], dim=1)
+
+
+def _counts(
+    case: HeadCase,
+    head: FusionHead,
+    exchange: Exchange,
+    ask: Callable[[FusionHead, Mapping[str, Features]], Tensor] = _answer,
+) -> bool:
     """Tells whether the answer changes in one of several draws, for heads that choose or vote."""
     with torch.no_grad():
         for seed in range(DRAWS):
             old = case.features(batch=8, seed=seed)
             new = case.features(batch=8, seed=seed + DRAWS, scale=2.0)
-            if distance(head(exchange(old, new)), head(old)) > NOTICEABLE:
+            if distance(ask(head, exchange(old, new)), ask(head, old)) > NOTICEABLE:
                 return True
     return False
 
