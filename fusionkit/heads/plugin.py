@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import cast, final
 
 from fusionkit import FusionHead, hookimpl
-from fusionkit.heads import maps, products, scores, tokens, vectors
+from fusionkit.heads import maps, products, scores, tokens, vectors, wrapping
 
 __all__ = ["fusionkit_heads"]
 
-ROOMS = (scores, vectors, products, maps, tokens)
+ROOMS = (scores, vectors, products, maps, tokens, wrapping)
 
 HOMES = dict(sorted(home for room in ROOMS for home in room.HEADS.items()))
 """Where each head is, by name."""
