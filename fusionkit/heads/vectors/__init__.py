@@ -4,6 +4,7 @@ HEADS = {
     "attention_gate": "fusionkit.heads.vectors.attention_gate:AttentionGate",
     "concat": "fusionkit.heads.vectors.concat:Concat",
     "deep_sets": "fusionkit.heads.vectors.deep_sets:DeepSets",
+    "embrace": "fusionkit.heads.vectors.embrace:Embrace",
     "gated_multimodal": "fusionkit.heads.vectors.gated_multimodal:GatedMultimodal",
     "max_vectors": "fusionkit.heads.vectors.elementwise:MaxVectors",
     "mean_vectors": "fusionkit.heads.vectors.elementwise:MeanVectors",

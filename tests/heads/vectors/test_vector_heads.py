@@ -16,6 +16,8 @@ CASES = [
     ("attention_gate", {"width": 5, "norm": "none", "hidden": [6]}),
     ("deep_sets", {"width": 5, "phi": [6, 7], "pool": "max", "norm": "batch"}),
     ("deep_sets", {"phi": 6, "pool": "mean", "hidden": 5, "activation": "gelu", "dropout": 0.2}),
+    ("embrace", {"weights": "learned", "width": 24}),
+    ("embrace", {"weights": {"audio": 1, "image": 2, "text": 3}, "hidden": 8, "norm": "l2"}),
     ("gated_multimodal", {"tied": False, "width": 5, "norm": "l2"}),
     ("max_vectors", {"width": 9, "norm": "batch", "hidden": 7}),
     ("mean_vectors", {"width": 9, "norm": "none", "dropout": 0.3}),
