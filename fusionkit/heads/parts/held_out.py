@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit import DataError, Features
-from fusionkit.heads.parts.logistic import fit_logistic
+from fusionkit.heads.parts.linear_classifier import fit_linear
 from fusionkit.heads.parts.norms import WholeBatchNorm
 from fusionkit.heads.parts.scores import BranchScores
 
@@ -23,7 +23,7 @@ def fit_classifiers(scores: BranchScores, features: Mapping[str, Features], labe
     for name, classifier in scores.classifiers.items():
         linear = _linear(classifier)
         x = _normalise(classifier, features[name])
-        weight, bias = fit_logistic(x, labels, linear.out_features)
+        weight, bias = fit_linear(x, labels, linear.out_features)
         linear.weight.copy_(weight)
         linear.bias.copy_(bias)
 
@@ -97,7 +97,7 @@ def _score_in_turn(x: Tensor, labels: Tensor, folds: Tensor, num_classes: int) -
         inside = folds == fold
         if not inside.any():
             continue
-        weight, bias = fit_logistic(x[~inside], labels[~inside], num_classes)
+        weight, bias = fit_linear(x[~inside], labels[~inside], num_classes)
         found[inside] = x[inside] @ weight.T + bias
     return found
 

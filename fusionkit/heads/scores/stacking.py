@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusionkit import AssemblyError, Features, FusionHead, HeadInput
 from fusionkit.heads.card import Card
 from fusionkit.heads.parts.held_out import fit_classifiers, held_out_scores
-from fusionkit.heads.parts.logistic import fit_logistic
+from fusionkit.heads.parts.linear_classifier import fit_linear
 from fusionkit.heads.parts.options import check_flag, check_widths
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.scores import BranchScores
@@ -118,7 +118,7 @@ class Stacking(FusionHead):
         joined = self._join(log_softmaxes(held))
         weight, bias = _mean(len(held), self._last)
         mean = joined @ weight.to(joined).T
-        more, shift = fit_logistic(joined, known, len(bias), offset=mean)
+        more, shift = fit_linear(joined, known, len(bias), offset=mean)
         self._set(weight.to(more) + more, bias.to(shift) + shift)
         if self.refit:
             fit_classifiers(self.scores, features, labels)
