@@ -1,0 +1,104 @@
+"""Compact bilinear pooling: outer products, sketched without ever being made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from fusionkit import Features, FusionHead, HeadInput
+from fusionkit.heads.card import Card
+from fusionkit.heads.parts.count_sketch import CountSketch
+from fusionkit.heads.parts.options import check_dropout, check_width
+from fusionkit.heads.parts.places import BranchPlaces
+from fusionkit.heads.parts.power_norm import power_normalise
+from fusionkit.heads.parts.precision import at_own_precision
+
+__all__ = ["CompactBilinear"]
+
+ROUNDING = 64
+"""What a Fourier transform leaves of an exact zero, in units of the last place of the largest."""
+
+
+@final
+class CompactBilinear(FusionHead):
+    """Multimodal compact bilinear pooling by count sketch and FFT, MCB (arXiv:1606.01847).
+
+    The count sketch of the outer product of all branches, which is the circular convolution of
+    their sketches, then signed square root and length 1. Each component of an outer product
+    lands in one of ``width`` with a random sign; the signs and places are drawn when the head is
+    built and never learn. Of maps, the products are summed over the places, which must match
+    (Gao et al.). An absent branch is left out of the convolution.
+
+    Args:
+        inputs: what the branches offer, by name.
+        num_classes: the width k of the logits.
+        width: of the sketch; 16000 in the paper. Powers of two are transformed fastest, and
+            with the least rounding in an exported model.
+        reads: ``"vector"`` or ``"maps"``.
+        level: which level of maps is read, -1 (the default) the coarsest; one for all or by
+            branch. All get the size of the finest.
+        norm: what each vector or map passes first: ``"layer"``, ``"none"``, and of vectors also
+            ``"batch"`` or ``"l2"``; one for all or by branch.
+        dropout: the share dropped of the normalised sketch.
+
+    Raises:
+        AssemblyError: a branch has no maps of the chosen level.
+        ConfigError: an option's value is wrong.
+    """
+
+    takes_missing = True
+
+    card = Card(
+        formula="W s / |s| + b, s = ssqrt(FFT⁻¹(Π_i FFT(ψ_i(x_i))))",
+        papers=("Fukui et al., arXiv:1606.01847", "Gao et al., arXiv:1511.06062"),
+        reads="vectors",
+        when="Where bilinear is wanted and d_1 d_2 weights for each class are too many; and of "
+        "three branches or more, products of all. The sketch must be wide (thousands) before "
+        "different products rarely share a place.",
+        each=("norm", "count sketch ψ_i"),
+        join="convolution (FFT)",
+        after=("signed square root, length 1", "linear"),
+    )
+
+    def __init__(
+        self,
+        inputs: Mapping[str, HeadInput],
+        *,
+        num_classes: int,
+        width: int = 8192,
+        reads: str = "vector",
+        level: int | Mapping[str, int] | None = None,
+        norm: str | Mapping[str, str] = "layer",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.places = BranchPlaces(inputs, reads=reads, level=level, norm=norm)
+        self.reads = self.places.reads
+        self.width = check_width("width", width)
+        self.sketches = nn.ModuleDict(
+            {
+                name: CountSketch(each, self.width)
+                for name, each in zip(self.places.names, self.places.widths, strict=True)
+            }
+        )
+        self.dropout = nn.Dropout(check_dropout(dropout))
+        self.classifier = nn.Linear(self.width, num_classes)
+
+    def forward(self, features: Mapping[str, Features]) -> Tensor:
+        """Gives logits "b k"."""
+        spectra = [
+            torch.fft.rfft(self.sketches[name](x)) for name, x in self.places(features).items()
+        ]
+        sketch = torch.fft.irfft(reduce(torch.mul, spectra).sum(1), n=self.width)
+        vector = power_normalise(_drop_rounding(sketch))
+        return at_own_precision(self.classifier, self.dropout(vector))
+
+
+def _drop_rounding(sketch: Tensor) -> Tensor:
+    """Gives zero where only rounding is left, which the square root would make a thousandfold."""
+    least = ROUNDING * torch.finfo(sketch.dtype).eps * sketch.abs().amax(-1, keepdim=True)
+    return sketch.where(sketch.abs() > least, 0.0)
