@@ -5,6 +5,7 @@ HEADS = {
     "concat": "fusionkit.heads.vectors.concat:Concat",
     "deep_sets": "fusionkit.heads.vectors.deep_sets:DeepSets",
     "embrace": "fusionkit.heads.vectors.embrace:Embrace",
+    "film": "fusionkit.heads.vectors.film:Film",
     "gated_multimodal": "fusionkit.heads.vectors.gated_multimodal:GatedMultimodal",
     "max_vectors": "fusionkit.heads.vectors.elementwise:MaxVectors",
     "mean_vectors": "fusionkit.heads.vectors.elementwise:MeanVectors",

@@ -13,6 +13,7 @@ from fusionkit.heads.card import Card
 from fusionkit.heads.parts.options import check_width
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.pools import max_of, mean_of, product_of, sum_of
+from fusionkit.heads.parts.precision import at_least_float32, at_own_precision
 from fusionkit.heads.parts.vectors import BranchVectors
 
 __all__ = ["Elementwise", "MaxVectors", "MeanVectors", "ProductVectors", "SumVectors"]
@@ -67,8 +68,8 @@ class Elementwise(FusionHead):
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives logits "b k"."""
-        logits: Tensor = self.classifier(self.join(list(self.vectors(features).values())))
-        return logits
+        vectors = [at_least_float32(vector) for vector in self.vectors(features).values()]
+        return at_own_precision(self.classifier, self.join(vectors))
 
     @abstractmethod
     def join(self, vectors: Sequence[Tensor]) -> Tensor:
@@ -139,8 +140,7 @@ class ProductVectors(Elementwise):
     their number. A branch whose input is absent is a factor of 1.
 
     Note:
-        See ``Elementwise`` for the options. With ``norm="none"``, a product of large features
-        can leave the range of float16.
+        See ``Elementwise`` for the options.
     """
 
     card = Card(
