@@ -22,8 +22,9 @@ class Concat(FusionHead):
 
     Each vector is normalised first, so that a branch whose features are a thousand times larger
     than another's does not drown it. With ``norm="none"`` and nothing else it is one linear
-    layer on [x_1; ...; x_N]. A branch whose input is absent counts as zeros, the mean of what a
-    norm gives.
+    layer on [x_1; ...; x_N]. With ``project`` and ``hidden`` it is MLP([W_1 x_1; ...; W_N x_N]);
+    ``project_concat`` is that with layer norms inside the MLP (arXiv:2404.16233). A branch whose
+    input is absent counts as zeros, the mean of what a norm gives.
 
     Args:
         inputs: what the branches offer, by name.
@@ -44,11 +45,11 @@ class Concat(FusionHead):
     takes_missing = True
 
     card = Card(
-        formula="MLP([norm(x_1); ...; norm(x_N)])",
+        formula="MLP([W_1 norm(x_1); ...; W_N norm(x_N)]), W_i and hidden layers on request",
         papers=("Ngiam et al., ICML 2011",),
         reads="vectors",
-        when="The plain choice where every branch is good by itself. A weak branch beside a "
-        "strong one, with few samples, often makes it worse than the strong one alone.",
+        when="The plain choice where every branch is good by itself and samples are many. With "
+        "few, a weak branch beside a strong one often makes it worse than the strong one alone.",
         each=("norm", "W_i (project)"),
         join="concat",
         after=("MLP (hidden)",),
