@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusionkit import balance as balance
     from fusionkit.assembly.compose import compose as compose
     from fusionkit.backbone.channels import adapt_input_channels as adapt_input_channels
     from fusionkit.backbone.contract import Backbone as Backbone
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from fusionkit.recipe.values import Branch as Branch
     from fusionkit.recipe.values import Head as Head
     from fusionkit.recipe.values import Recipe as Recipe
+    from fusionkit.recipe.weights import Weights as Weights
 
 __version__ = "0.1.0"
 
@@ -84,15 +86,18 @@ _HOMES = {
     "Branch": "fusionkit.recipe.values",
     "Head": "fusionkit.recipe.values",
     "Recipe": "fusionkit.recipe.values",
+    "Weights": "fusionkit.recipe.weights",
 }
 
-__all__ = ["__version__", "presets"]
+_ROOMS = {"balance": "fusionkit.balance", "presets": "fusionkit.policy.presets"}
+
+__all__ = ["__version__", "balance", "presets"]
 __all__.extend(sorted(_HOMES))
 
 
 def __getattr__(name: str) -> Any:
-    if name == "presets":
-        return import_module("fusionkit.policy.presets")
+    if name in _ROOMS:
+        return import_module(_ROOMS[name])
     try:
         home = _HOMES[name]
     except KeyError:
