@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import final
+
+from torch import Tensor, nn
 
 from fusionkit import AssemblyError, ConfigError, HeadInput, Reads
 
-__all__ = ["find_level", "find_places", "read_levels"]
+__all__ = ["EachLevel", "find_level", "find_places", "read_levels"]
 
 
 def find_level(branch: str, given: HeadInput, level: object, option: str = "level") -> int:
@@ -48,3 +51,12 @@ def read_levels(chosen: Mapping[str, Iterable[int]]) -> dict[str, Reads]:
 def find_places(reads: Mapping[str, Reads], levels: Mapping[str, int]) -> dict[str, int]:
     """Gives where in ``Features.maps`` the map of one level lies, by branch."""
     return {name: reads[name].levels.index(level) for name, level in levels.items()}
+
+
+@final
+class EachLevel(nn.ModuleList):
+    """Gives what each of its modules makes of the map, or pooled map, of its own level."""
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Gives one tensor for each level."""
+        return [module(x) for module, x in zip(self, levels, strict=True)]
