@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusionkit import ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.card import Card
 from fusionkit.heads.parts.absent import with_zeros
-from fusionkit.heads.parts.options import check_width
+from fusionkit.heads.parts.options import check_flag, check_width
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.pools import sum_of
 from fusionkit.heads.parts.vectors import BranchVectors
@@ -113,11 +113,9 @@ class GatedMultimodal(FusionHead):
 def _check_tied(tied: object, count: int) -> bool:
     if tied is None:
         return count == 2
-    if not isinstance(tied, bool):
-        raise ConfigError(f"option tied is true or false, got {tied!r}")
-    if tied and count != 2:
+    if check_flag("tied", tied) and count != 2:
         raise ConfigError(
             f"option tied: the gates z and 1 - z are for two branches, and there "
             f"{'is 1' if count == 1 else f'are {count}'}; write tied=False, or leave it out"
         )
-    return tied
+    return bool(tied)

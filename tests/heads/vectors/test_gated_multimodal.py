@@ -78,7 +78,7 @@ def test_gates_are_tied_for_two_branches_only(count, found):
 
 
 def test_tied_is_true_or_false():
-    with pytest.raises(fk.ConfigError, match="option tied is true or false, got 'yes'"):
+    with pytest.raises(fk.ConfigError, match="option tied is True or False, got 'yes'"):
         GatedMultimodal(make_inputs(2), num_classes=NUM_CLASSES, tied="yes")
 
 
