@@ -11,7 +11,7 @@ from fusionkit.balance.blending import GradientBlending
 from fusionkit.balance.losses import AuxiliaryLoss, Losses, average_losses, branch_losses
 from fusionkit.balance.modulation import OGMGE
 from fusionkit.balance.scores import ScoredModel, Scores, score
-from fusionkit.balance.weights import Weights
+from fusionkit.balance.weights import LossWeights
 
 __all__ = [
     "OGMGE",
@@ -20,7 +20,7 @@ __all__ = [
     "Losses",
     "ScoredModel",
     "Scores",
-    "Weights",
+    "LossWeights",
     "average_losses",
     "branch_losses",
     "score",

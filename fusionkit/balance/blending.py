@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fusionkit.balance.losses import AuxiliaryLoss, Loss, Losses, average_losses
-from fusionkit.balance.weights import Weights, check_branches
+from fusionkit.balance.weights import LossWeights, check_branches
 from fusionkit.errors import PolicyError
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import is_number
@@ -59,10 +59,10 @@ class GradientBlending:
         self.names = tuple(model.branches)
         self.least = least
         share = 1 / (1 + len(self.names))
-        self.weights = Weights(share, dict.fromkeys(self.names, share))
+        self.weights = LossWeights(share, dict.fromkeys(self.names, share))
         self._before: tuple[Losses, Losses] | None = None
 
-    def update(self, train: Losses, held_out: Losses) -> Weights:
+    def update(self, train: Losses, held_out: Losses) -> LossWeights:
         """Notes the average losses at a checkpoint, and gives weights from the second one on.
 
         Args:
@@ -87,7 +87,7 @@ class GradientBlending:
         batches: Batches,
         held_out: Batches,
         loss: Loss = cross_entropy,
-    ) -> Weights:
+    ) -> LossWeights:
         """Trains a copy of the model for each loss alone, and gives the weights (algorithm 1).
 
         Args:
@@ -103,7 +103,7 @@ class GradientBlending:
         ratios = {}
         for name in (None, *self.names):
             twin = copy.deepcopy(model)
-            alone = Weights(float(name is None), {n: float(n == name) for n in self.names})
+            alone = LossWeights(float(name is None), {n: float(n == name) for n in self.names})
             train(twin, AuxiliaryLoss(alone, loss))
             now = average_losses(twin, batches, loss), average_losses(twin, held_out, loss)
             ratios[name] = _ratios(before, now, self.least)[name]
@@ -128,7 +128,7 @@ class GradientBlending:
         saved = [state["weights"], *(state["before"] or ())]
         for each in saved:
             check_branches("the saved weights", each["branches"], self.names)
-        self.weights = Weights(**state["weights"])
+        self.weights = LossWeights(**state["weights"])
         self._before = None
         if state["before"] is not None:
             train, held_out = (Losses(**each) for each in state["before"])
@@ -138,7 +138,7 @@ class GradientBlending:
         total = sum(ratios.values())
         if total > 0:
             own = {name: ratios[name] / total for name in self.names}
-            self.weights = Weights(ratios[None] / total, own)
+            self.weights = LossWeights(ratios[None] / total, own)
 
 
 def _ratios(
@@ -171,6 +171,6 @@ def _as_numbers(losses: Losses) -> Losses:
     return Losses(float(losses.fused), own)
 
 
-def _plain(each: Losses | Weights) -> dict[str, Any]:
+def _plain(each: Losses | LossWeights) -> dict[str, Any]:
     assert isinstance(each.branches, dict)
     return {"fused": each.fused, "branches": dict(each.branches)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fusionkit.balance.scores import Scores, score
-from fusionkit.balance.weights import Weights
+from fusionkit.balance.weights import LossWeights
 from fusionkit.errors import DataError
 from fusionkit.model.fused import FusedModel
 
@@ -56,7 +56,7 @@ class AuxiliaryLoss:
 
     Args:
         weights: one number for each branch, beside 1 for the fused answer; numbers by branch; or
-            ``Weights``, as gradient blending gives them.
+            ``LossWeights``, as gradient blending gives them.
         loss: of scores "b k" and labels.
 
     Raises:
@@ -65,9 +65,9 @@ class AuxiliaryLoss:
     """
 
     def __init__(
-        self, weights: float | Mapping[str, float] | Weights = 1.0, loss: Loss = cross_entropy
+        self, weights: float | Mapping[str, float] | LossWeights = 1.0, loss: Loss = cross_entropy
     ) -> None:
-        self.weights = weights if isinstance(weights, Weights) else Weights(1.0, weights)
+        self.weights = weights if isinstance(weights, LossWeights) else LossWeights(1.0, weights)
         self.loss = loss
 
     def __call__(self, scores: Scores, labels: Tensor) -> Tensor:

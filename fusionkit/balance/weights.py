@@ -1,4 +1,4 @@
-"""``Weights``: how much the fused loss and each branch's own count."""
+"""``LossWeights``: how much the fused loss and each branch's own count."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from fusionkit.errors import PolicyError, did_you_mean
 from fusionkit.numbers import is_number
 
-__all__ = ["Weights", "check_branches"]
+__all__ = ["LossWeights", "check_branches"]
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class LossWeights:
     """How much the loss of the fused answer counts, and that of each branch.
 
     Attributes:
@@ -64,5 +64,5 @@ def check_branches(what: str, given: Iterable[str], names: Iterable[str]) -> Non
 def _check(where: str, weight: object) -> None:
     if not is_number(weight) or not 0 <= weight < math.inf:
         raise PolicyError(
-            f"Weights.{where} is a finite number, zero or positive, got {weight!r:.80}"
+            f"LossWeights.{where} is a finite number, zero or positive, got {weight!r:.80}"
         )

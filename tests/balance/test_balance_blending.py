@@ -15,7 +15,7 @@ from fusionkit.balance import (
     AuxiliaryLoss,
     GradientBlending,
     Losses,
-    Weights,
+    LossWeights,
     average_losses,
     score,
 )
@@ -57,9 +57,9 @@ def reference(names):
 def test_weights_equal_the_papers_formula(names):
     blending = GradientBlending(build(names=names))
     share = 1 / (1 + len(names))
-    assert blending.weights == Weights(share, dict.fromkeys(names, share))
+    assert blending.weights == LossWeights(share, dict.fromkeys(names, share))
     before, after = checkpoints(names)
-    assert blending.update(*before) == Weights(share, dict.fromkeys(names, share))
+    assert blending.update(*before) == LossWeights(share, dict.fromkeys(names, share))
     weights = blending.update(*after)
     expected = reference(names)
     assert weights.fused == pytest.approx(expected.pop("fused"))
@@ -97,7 +97,7 @@ def test_what_generalises_no_more_gets_nothing():
     blending = GradientBlending(build())
     blending.update(two(1.0, 1.0, 1.0), two(1.0, 1.0, 1.0))
     weights = blending.update(two(0.5, 0.1, 0.5), two(0.7, 1.1, 0.7))
-    assert weights == Weights(0.5, {"loud": 0.0, "quiet": 0.5})
+    assert weights == LossWeights(0.5, {"loud": 0.0, "quiet": 0.5})
 
 
 def test_where_nothing_generalises_the_weights_stay():
@@ -199,9 +199,9 @@ def test_estimate_trains_a_copy_for_each_loss_alone():
     weights = blending.estimate(model, train, batches(data), batches(held_out))
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
     assert asked == [
-        Weights(1.0, {"loud": 0.0, "quiet": 0.0}),
-        Weights(0.0, {"loud": 1.0, "quiet": 0.0}),
-        Weights(0.0, {"loud": 0.0, "quiet": 1.0}),
+        LossWeights(1.0, {"loud": 0.0, "quiet": 0.0}),
+        LossWeights(0.0, {"loud": 1.0, "quiet": 0.0}),
+        LossWeights(0.0, {"loud": 0.0, "quiet": 1.0}),
     ]
     raw = {}
     for twin, name in zip(twins, ("fused", "loud", "quiet"), strict=True):

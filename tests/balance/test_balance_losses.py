@@ -9,7 +9,7 @@ import torch
 from imbalance import accuracies, batches, build, draw_imbalanced, draw_noise
 
 import fusionkit as fk
-from fusionkit.balance import AuxiliaryLoss, Weights, average_losses, branch_losses, score
+from fusionkit.balance import AuxiliaryLoss, LossWeights, average_losses, branch_losses, score
 
 NAMES = ("audio", "loud", "quiet")
 
@@ -32,10 +32,10 @@ def test_the_sum_and_its_gradients_equal_a_loop(names, form):
     given, fused, branches = {
         "number": (0.3, 1.0, dict.fromkeys(names, 0.3)),
         "mapping": (own, 1.0, own),
-        "weights": (Weights(0.4, own), 0.4, own),
+        "weights": (LossWeights(0.4, own), 0.4, own),
     }[form]
     loss = AuxiliaryLoss(given)
-    assert repr(loss).startswith("AuxiliaryLoss(Weights(fused=")
+    assert repr(loss).startswith("AuxiliaryLoss(LossWeights(fused=")
     actual = loss(score(model, x), labels)
     scores = score(model, x)
     expected = fused * reference(scores.fused, labels)

@@ -256,15 +256,25 @@ def test_labels_that_fit_no_scores_are_refused(labels):
         OGMGE(model).observe(own, labels)
 
 
-def test_a_sparse_gradient_is_refused_by_name():
+class Shard(torch.Tensor):
+    """Stands for what FSDP gives."""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (torch.Tensor.to_sparse, r"Tensor \(torch\.sparse_coo\)"),
+        (lambda gradient: gradient.as_subclass(Shard), r"Shard \(torch\.strided\)"),
+    ],
+    ids=["sparse", "sharded"],
+)
+def test_a_gradient_that_is_not_whole_and_dense_is_refused_by_name(change, told):
     model, own, labels = prepare()
     weight = model.branches["loud"].first.weight
-    weight.grad = weight.grad.to_sparse()
+    weight.grad = change(weight.grad)
     modulation = OGMGE(model)
     modulation.observe(own, labels)
-    with pytest.raises(
-        fk.PolicyError, match=r"gradient of loud\.first\.weight is a Tensor .*sparse"
-    ):
+    with pytest.raises(fk.PolicyError, match=rf"gradient of loud\.first\.weight is a {told}"):
         modulation.modulate()
 
 
