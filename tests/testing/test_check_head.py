@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from evil_fits import EVIL_FITS, Fits
 from evil_head_numbers import EVIL_HEAD_COMPILERS, EVIL_HEAD_NUMBERS
 from evil_heads import EVIL_HEADS, Evil, Good, PlainList, TwoOnly, UnevenGains
 from good_heads import GOOD_HEADS
@@ -15,7 +16,7 @@ import fusionkit as fk
 import fusionkit.testing as kit
 from fusionkit.testing.heads.all import HEAD_CHECKS
 
-ZOO = (*EVIL_HEADS, *EVIL_HEAD_NUMBERS)
+ZOO = (*EVIL_HEADS, *EVIL_HEAD_NUMBERS, *EVIL_FITS)
 
 
 @pytest.mark.parametrize("evil", ZOO, ids=lambda evil: evil.make.__name__)
@@ -78,7 +79,50 @@ def test_a_good_head_passes_all():
     assert report.passed
     assert report.subject == "Good"
     skipped = {outcome.check for outcome in report.outcomes if outcome.status == "skipped"}
-    assert skipped == {"answers_without_a_branch", "other_sizes", "options_survive_a_recipe"}
+    fits = {check.name for check in HEAD_CHECKS if check.name.startswith("fit_")}
+    assert skipped == fits | {
+        "answers_without_a_branch",
+        "options_survive_a_recipe",
+        "other_sizes",
+        "refuses_to_train",
+    }
+
+
+def test_a_head_that_fits_is_asked_what_it_makes_of_samples():
+    report = kit.check_head(Fits)
+    assert len([o for o in report.outcomes if o.check.startswith("fit_")]) == 7
+    assert not [o for o in report.outcomes if o.check.startswith("fit_") and o.cause]
+
+
+class Counts(Votes):
+    """Adds up votes, for inference only."""
+
+    trains = False
+
+    def forward(self, features):
+        if self.training:
+            raise fk.AssemblyError("no gradient flows through a vote; train under another head")
+        return super().forward(features)
+
+
+def test_a_head_that_gradients_cannot_train_is_asked_to_refuse_that_only():
+    report = kit.check_head(Counts)
+    assert report["refuses_to_train"].status == "passed"
+    for check in ("train_mode_works", "gradients_are_finite"):
+        assert report[check].cause == "it says that gradients cannot train it"
+
+
+class FitsNever(Fits):
+    """Refuses to be fitted."""
+
+    def fit(self, features, labels):
+        raise fk.AssemblyError("not today")
+
+
+def test_a_fit_that_is_refused_is_told():
+    report = kit.check_head(FitsNever)
+    assert report["fit_learns"].status == "skipped"
+    assert report["fit_takes_few_samples"].cause == "it refuses: not today"
 
 
 def test_what_it_refuses_is_told_and_obeyed():

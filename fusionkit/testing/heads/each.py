@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +14,18 @@ from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, describe_error
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 
-__all__ = ["ROUNDING", "check_each", "distance", "own_scores", "same"]
+__all__ = [
+    "ROUNDING",
+    "backwards",
+    "check_each",
+    "distance",
+    "modes",
+    "own_scores",
+    "same",
+    "tensors",
+]
+
+Value = TypeVar("Value")
 
 FIGURES = re.compile(r"[\d.,:]+(e[+-]?\d+)?")
 """What may differ from case to case in findings that are told once, with the first's figures."""
@@ -82,6 +94,22 @@ def own_scores(head: FusionHead, features: Mapping[str, Features]) -> dict[str, 
     if type(head).branch_scores is FusionHead.branch_scores:
         return {}
     return head.branch_scores(features)
+
+
+def modes(head: FusionHead) -> tuple[bool, ...]:
+    """Gives the modes in which a head answers: eval, and train unless it says otherwise."""
+    return (False, True) if head.trains else (False,)
+
+
+def backwards(by_name: Mapping[str, Value]) -> dict[str, Value]:
+    """Gives the same mapping in the opposite order."""
+    return dict(reversed(list(by_name.items())))
+
+
+def tensors(features: Features) -> tuple[Tensor, ...]:
+    """Gives what there is of one branch."""
+    all_of_it = (features.vector, *features.maps, features.logits)
+    return tuple(value for value in all_of_it if value is not None)
 
 
 def same(one: Tensor, other: Tensor) -> bool:

@@ -124,6 +124,8 @@ def every_parameter_learns(subject: HeadSubject) -> Iterator[Finding]:
     for case in subject.cases:
         torch.manual_seed(0)
         head = case.build().train()
+        if not head.trains:
+            continue
         learning = {name: value for name, value in head.named_parameters() if value.requires_grad}
         if not learning:
             continue
@@ -198,8 +200,11 @@ def backward(answer: Tensor, seed: int = 0) -> None:
 @check_each("make gradients finite")
 def gradients_are_finite(case: HeadCase) -> Iterator[Finding]:
     """No gradient of a parameter or of the features is NaN or infinite."""
-    head = case.build().train()
+    head = case.build()
     features = case.features(requires_grad=True)
+    if not head.trains:
+        raise NotApplicableError("it says that gradients cannot train it")
+    head.train()
     answer = head(clone_features(features))  # a leaf cannot be changed in place, a copy can
     if not answer.requires_grad:
         raise NotApplicableError("the answer has no gradient")

@@ -18,6 +18,7 @@ from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.values import Branch, Head
 from fusionkit.testing.check import Check, Finding, check
 from fusionkit.testing.heads.companions import SIDE, companion_catalog
+from fusionkit.testing.heads.each import modes
 from fusionkit.testing.heads.learning import backward
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.perturb import perturb
@@ -40,18 +41,8 @@ def works_in_a_model(subject: HeadSubject) -> Iterator[Finding]:
             "a recipe whose branches are written in another order answers otherwise",
             "go through sorted(inputs), and keep nothing between heads",
         )
-    before = {name: value.clone() for name, value in model.head.named_parameters()}
-    optimizer = torch.optim.AdamW(model.param_groups(lr=0.01, weight_decay=0.05))
-    answer = model.train()(x)
-    if answer.requires_grad:
-        backward(answer)
-        optimizer.step()
-        still = [n for n, p in model.head.named_parameters() if torch.equal(p, before[n])]
-        if still and len(still) == len(before):
-            yield Finding(
-                f"a training step moves none of {some(still)}",
-                "make every parameter take part in the answer",
-            )
+    if case.build().trains:
+        yield from _train_a_step(model, x)
     expected = _answer(model, x)
     with TemporaryDirectory() as folder:
         save(model, Path(folder) / "model")
@@ -60,6 +51,22 @@ def works_in_a_model(subject: HeadSubject) -> Iterator[Finding]:
         yield Finding(
             "fusionkit.load(fusionkit.save(...)) gives a model that answers otherwise",
             "keep what is drawn or learned in parameters or persistent buffers",
+        )
+
+
+def _train_a_step(model: FusedModel, x: torch.Tensor) -> Iterator[Finding]:
+    before = {name: value.clone() for name, value in model.head.named_parameters()}
+    optimizer = torch.optim.AdamW(model.param_groups(lr=0.01, weight_decay=0.05))
+    answer = model.train()(x)
+    if not answer.requires_grad:
+        return
+    backward(answer)
+    optimizer.step()
+    still = [n for n, p in model.head.named_parameters() if torch.equal(p, before[n])]
+    if still and len(still) == len(before):
+        yield Finding(
+            f"a training step moves none of {some(still)}",
+            "make every parameter take part in the answer",
         )
 
 
@@ -96,7 +103,7 @@ def leaves_its_surroundings_alone(subject: HeadSubject) -> Iterator[Finding]:
     for change in subject.changes:
         yield Finding(f"it changed {change}", "leave to the user what everybody shares")
     with put_back() as notes:
-        for mode in (False, True):
+        for mode in modes(case.build()):
             answer = case.build().train(mode)(case.features())
             if answer.requires_grad:
                 backward(answer)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from fusionkit.errors import DataError
+from fusionkit.errors import AssemblyError, DataError
 from fusionkit.features import Features
-from fusionkit.testing.check import Check, Finding
-from fusionkit.testing.heads.each import ROUNDING, check_each, distance, same
+from fusionkit.testing.check import Check, Finding, NotApplicableError
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance, modes, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.words import some
 
@@ -42,7 +42,7 @@ def eval_is_deterministic(case: HeadCase) -> Iterator[Finding]:
 @check_each("make all weights in __init__")
 def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
     """A forward pass adds and exchanges no weights, and in eval mode moves no value."""
-    for mode in (False, True):
+    for mode in modes(case.build()):
         head = case.build().train(mode)
         parts = {name: id(value) for name, value in head.named_parameters()}
         state = {name: value.clone() for name, value in head.state_dict().items()}
@@ -115,6 +115,8 @@ def batch_of_one(case: HeadCase) -> Iterator[Finding]:
                 f"one sample alone has another answer than in a batch, by {gap:.2g} of its size",
                 "squeeze no dimension without naming it, and normalise within a sample",
             )
+    if not head.trains:
+        return
     try:
         trained: object = case.run(case.build().train(), case.features(batch=1))
     except DataError:
@@ -131,10 +133,12 @@ def batch_of_one(case: HeadCase) -> Iterator[Finding]:
         yield Finding(f"{fault.what}, for one sample in train mode", fault.todo)
 
 
-@check_each("make forward work in train mode")
+@check_each("make forward work in train mode, or say trains = False")
 def train_mode_works(case: HeadCase) -> Iterator[Finding]:
     """In train mode the answer is finite and "b k", and ``eval()`` leads back."""
     head = case.build()
+    if not head.trains:
+        raise NotApplicableError("it says that gradients cannot train it")
     expected = case.run(head, case.features())
     if _learns_statistics(head):
         expected = torch.empty(0)
@@ -149,6 +153,28 @@ def train_mode_works(case: HeadCase) -> Iterator[Finding]:
         )
 
 
+@check_each("raise fusionkit.AssemblyError in train mode where trains = False")
+def refuses_to_train(case: HeadCase) -> Iterator[Finding]:
+    """A head that says ``trains = False`` refuses to run in train mode, and says so."""
+    head = case.build()
+    if head.trains:
+        raise NotApplicableError("it says that gradients can train it")
+    todo = (
+        "raise fusionkit.AssemblyError if self.training, with what to train under instead, or "
+        "leave trains True"
+    )
+    try:
+        case.run(head.train(), case.features())
+    except AssemblyError as error:
+        if not str(error):
+            yield Finding("in train mode it refuses without a word", todo)
+        return
+    except Exception as error:  # a refusal that nobody can tell from a fault
+        yield Finding(f"in train mode: {type(error).__name__}: {error!s:.200}", todo)
+        return
+    yield Finding("it says trains = False, and answers in train mode all the same", todo)
+
+
 def _learns_statistics(head: nn.Module) -> bool:
     return any(True for _ in head.buffers())
 
@@ -159,4 +185,5 @@ CHECKS: tuple[Check[HeadSubject], ...] = (
     rows_are_independent,
     batch_of_one,
     train_mode_works,
+    refuses_to_train,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,13 +12,19 @@ from fusionkit.errors import DataError
 from fusionkit.features import Features, Reads
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
-from fusionkit.testing.heads.each import ROUNDING, check_each, distance, own_scores
+from fusionkit.testing.heads.each import (
+    ROUNDING,
+    backwards,
+    check_each,
+    distance,
+    modes,
+    own_scores,
+    tensors,
+)
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "reads_only_what_it_declares"]
-
-Value = TypeVar("Value")
 
 Exchange: TypeAlias = Callable[[dict[str, Features], dict[str, Features]], dict[str, Features]]
 """Puts a part of the second features into the place of the first's."""
@@ -137,7 +143,7 @@ def order_of_branches_is_free(case: HeadCase) -> Iterator[Finding]:
     head = case.build()
     expected = case.run(head, case.features())
     try:
-        actual = case.run(head, _backwards(case.features()))
+        actual = case.run(head, backwards(case.features()))
     except Exception as error:  # wiring by order mostly meets a wrong width
         what = f"it fails: {type(error).__name__}: {error!s:.200}"
     else:
@@ -149,7 +155,7 @@ def order_of_branches_is_free(case: HeadCase) -> Iterator[Finding]:
             "write features[name] for each name of sorted(inputs), not features.values()",
         )
     torch.manual_seed(0)
-    other = case.make(_backwards(case.inputs), num_classes=case.situation.num_classes).eval()
+    other = case.make(backwards(case.inputs), num_classes=case.situation.num_classes).eval()
     todo = "go through sorted(inputs) in __init__, and name parameters by branch"
     missing = _misfits(head.state_dict(), other.state_dict())
     if missing:
@@ -161,10 +167,6 @@ def order_of_branches_is_free(case: HeadCase) -> Iterator[Finding]:
     if gap > ROUNDING:
         what = f"the same weights change the answer by {gap:.2g} of its size"
         yield Finding(f"built for the same branches backwards, {what}", todo)
-
-
-def _backwards(by_name: Mapping[str, Value]) -> dict[str, Value]:
-    return dict(reversed(list(by_name.items())))
 
 
 def _misfits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
@@ -227,7 +229,7 @@ def answers_without_a_branch(case: HeadCase) -> Iterator[Finding]:
 @check_each("make forward work on features that nobody else may change")
 def features_stay_as_they_are(case: HeadCase) -> Iterator[Finding]:
     """It changes neither the features nor their mapping, in eval nor in train mode."""
-    for mode in (False, True):
+    for mode in modes(case.build()):
         given, before = case.features(), case.features()
         case.run(case.build().train(mode), given)
         if list(given) != list(before):
@@ -237,17 +239,12 @@ def features_stay_as_they_are(case: HeadCase) -> Iterator[Finding]:
             )
             return
         for name, old in before.items():
-            pairs = zip(_tensors(given[name]), _tensors(old), strict=True)
+            pairs = zip(tensors(given[name]), tensors(old), strict=True)
             if not all(torch.equal(one, other) for one, other in pairs):
                 yield Finding(
                     f"forward changed the features of branch {name!r} in place",
                     "write x = x * 2 instead of x *= 2 or x.mul_(2), and relu without inplace",
                 )
-
-
-def _tensors(features: Features) -> tuple[Tensor, ...]:
-    all_of_it = (features.vector, *features.maps, features.logits)
-    return tuple(value for value in all_of_it if value is not None)
 
 
 @check_each(

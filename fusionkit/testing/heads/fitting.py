@@ -1,0 +1,183 @@
+"""What a head that is fitted to a whole set of samples makes of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from fusionkit.errors import AssemblyError, DataError
+from fusionkit.features import Features
+from fusionkit.head import FusionHead
+from fusionkit.testing.check import Check, Finding, NotApplicableError
+from fusionkit.testing.heads.each import ROUNDING, backwards, check_each, distance, same, tensors
+from fusionkit.testing.heads.samples import Samples, draw_samples
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.words import some
+
+__all__ = ["CHECKS"]
+
+TITLES = ("2 branches", "2 branches with classifiers", "3 branches, some with classifiers")
+"""Enough to see both kinds of scores and their mixture; a fit takes its time."""
+
+ENOUGH = 0.6
+"""The share of separable samples that must be right; chance is 0.2, and 1 can be had."""
+
+FIT = "make fit(features, labels) set parameters and buffers from all samples at once"
+
+
+def _fits(case: HeadCase) -> bool:
+    return case.title in TITLES and type(case.build()).fit is not FusionHead.fit
+
+
+check_fit = check_each(FIT, where=_fits, otherwise="it has nothing to fit")
+
+
+def _fit(case: HeadCase, samples: Samples, head: FusionHead | None = None) -> FusionHead:
+    """Gives a head that was fitted as ``fusionkit.fit_head`` does it, a new one by default."""
+    head = (head or case.build()).eval()
+    try:
+        with torch.no_grad():
+            head.fit(samples.features, samples.labels)
+    except AssemblyError as error:
+        raise NotApplicableError(f"it refuses: {error}") from None
+    return head
+
+
+@check_fit
+def fit_is_repeatable(case: HeadCase) -> Iterator[Finding]:
+    """The same samples give the same bits, whatever was fitted and drawn before."""
+    expected = _fit(case, draw_samples(case)).state_dict()
+    other = _fit(case, draw_samples(case, seed=1))
+    torch.manual_seed(99)
+    actual = _fit(case, draw_samples(case), other).state_dict()
+    moved = [name for name, value in expected.items() if not same(value, actual[name])]
+    if moved:
+        yield Finding(
+            f"fitted to other samples before, these come out otherwise: {some(moved)}",
+            "start from the same values at each fit, and draw from a torch.Generator of your own",
+        )
+
+
+@check_fit
+def fit_does_not_mind_order(case: HeadCase) -> Iterator[Finding]:
+    """The order in which inputs and features are handed in changes nothing of a fit."""
+    fresh = case.features(batch=8, seed=7)
+    expected = case.run(_fit(case, draw_samples(case)), fresh)
+    torch.manual_seed(0)
+    turned = case.make(backwards(case.inputs), num_classes=case.situation.num_classes)
+    turned.load_state_dict(case.build().state_dict())
+    samples = draw_samples(case)
+    _fit(case, Samples(backwards(samples.features), samples.labels), turned)
+    answer = case.run(turned, fresh)
+    gap = distance(answer, expected)
+    if gap > ROUNDING and not same(answer, expected):
+        yield Finding(
+            f"fitted to the same samples with the branches backwards, it answers otherwise, by "
+            f"{gap:.2g} of the answer's size",
+            "go through sorted(inputs), and look features up by branch",
+        )
+
+
+@check_fit
+def fit_learns(case: HeadCase) -> Iterator[Finding]:
+    """Fitted to samples that are easily told apart, it classifies others like them."""
+    head = _fit(case, draw_samples(case))
+    test = draw_samples(case, seed=1)
+    answer = case.run(head, test.features)
+    fault = misfit(answer, len(test.labels), case.situation.num_classes)
+    if fault is not None:
+        yield Finding(f"{fault.what}, after the fit", fault.todo)
+        return
+    right = float((answer.argmax(1) == test.labels).double().mean())
+    if right < ENOUGH:
+        yield Finding(
+            f"of samples like those that it was fitted to, {right:.0%} are classified rightly",
+            "fit to the labels all that stands between the features and the scores",
+        )
+
+
+@check_fit
+def fit_is_saved(case: HeadCase) -> Iterator[Finding]:
+    """The state dict, loaded strictly into a head that was never fitted, says all."""
+    head = _fit(case, draw_samples(case))
+    file = io.BytesIO()
+    torch.save(head.state_dict(), file)
+    file.seek(0)
+    fresh = case.build(seed=1)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    actual, expected = (case.run(each, case.features()) for each in (fresh, head))
+    if not same(actual, expected):
+        yield Finding(
+            "a new head with its state dict answers otherwise, by "
+            f"{distance(actual, expected):.2g} of the answer's size",
+            "keep what is fitted in parameters or persistent buffers, of the same shape before",
+        )
+
+
+@check_fit
+def fit_takes_few_samples(case: HeadCase) -> Iterator[Finding]:
+    """One or two samples of each class give finite answers, or a ``DataError``."""
+    for count in (1, 2):
+        yield from _fit_or_refuse(
+            case, draw_samples(case, per_class=count), f"{count} of each class"
+        )
+
+
+@check_fit
+def fit_takes_missing_classes(case: HeadCase) -> Iterator[Finding]:
+    """Samples of some classes only, or of one, give finite answers, or a ``DataError``."""
+    count = case.situation.num_classes
+    for left in ([*range(1, count)], [*range(count - 1)], [count // 2]):
+        samples = draw_samples(case, classes=left)
+        yield from _fit_or_refuse(case, samples, f"classes {some(left)} only")
+
+
+def _fit_or_refuse(case: HeadCase, samples: Samples, what: str) -> Iterator[Finding]:
+    todo = "make the fit work on them, or raise fusionkit.DataError that says what it needs"
+    try:
+        head = _fit(case, samples)
+    except NotApplicableError:
+        raise
+    except DataError:
+        return
+    except Exception as error:  # a stranger's code raises what it likes; all of it is told
+        yield Finding(f"for {what} it fails: {type(error).__name__}: {error!s:.200}", todo)
+        return
+    fault = misfit(case.run(head, case.features()), 4, case.situation.num_classes)
+    if fault is not None:
+        yield Finding(f"{fault.what}, fitted to {what}", todo)
+
+
+@check_fit
+def fit_changes_no_samples(case: HeadCase) -> Iterator[Finding]:
+    """A fit leaves features and labels as they are."""
+    samples, before = draw_samples(case), draw_samples(case)
+    _fit(case, samples)
+    changed = [name for name in before.features if _differ(samples.features, before.features, name)]
+    if not torch.equal(samples.labels, before.labels):
+        changed.append("the labels")
+    if changed:
+        yield Finding(
+            f"the fit changed {some(changed)} in place",
+            "write x = x - mean instead of x -= mean, and pop nothing from the mapping",
+        )
+
+
+def _differ(given: Mapping[str, Features], before: Mapping[str, Features], name: str) -> bool:
+    if name not in given:
+        return True
+    pairs = zip(tensors(given[name]), tensors(before[name]), strict=True)
+    return not all(torch.equal(one, other) for one, other in pairs)
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (
+    fit_is_repeatable,
+    fit_does_not_mind_order,
+    fit_learns,
+    fit_is_saved,
+    fit_takes_few_samples,
+    fit_takes_missing_classes,
+    fit_changes_no_samples,
+)

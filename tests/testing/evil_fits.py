@@ -1,0 +1,171 @@
+"""Heads with one planted fault each in what they are fitted to, or in what they refuse."""
+
+from __future__ import annotations
+
+import torch
+from evil_heads import Evil, Good
+
+import fusionkit as fk
+
+
+class Fits(Good):
+    """Is fitted by ridge regression, one branch after the other, to what is left over."""
+
+    def fit(self, features, labels):
+        left = torch.eye(self.num_classes, dtype=torch.float64)[labels]
+        for name, vector in self.prepare(features).items():
+            x = torch.cat([vector.double(), torch.ones(len(labels), 1, dtype=torch.float64)], 1)
+            gram = x.T @ x + torch.eye(x.shape[1], dtype=torch.float64)
+            found = torch.linalg.solve(gram, x.T @ left)
+            left = left - x @ found
+            self.set(self.out[name], found)
+
+    def prepare(self, features):
+        return {name: features[name].vector for name in self.names}
+
+    def set(self, layer, found):
+        layer.weight.copy_(found[:-1].T)
+        layer.bias.copy_(found[-1])
+
+
+class GoesOn(Fits):
+    """Starts from what was fitted before."""
+
+    def make(self, inputs):
+        super().make(inputs)
+        for value in self.out.parameters():
+            torch.nn.init.zeros_(value)
+
+    def set(self, layer, found):
+        layer.weight.add_(found[:-1].T)
+        layer.bias.add_(found[-1])
+
+
+class FitsByChance(Fits):
+    """Draws what it is fitted with from everybody's random numbers."""
+
+    def set(self, layer, found):
+        super().set(layer, found + 1e-3 * torch.randn(found.shape))
+
+
+class FitsInOrder(Fits):
+    """Fits first the branch that is handed in first."""
+
+    def prepare(self, features):
+        return {name: each.vector for name, each in features.items()}
+
+
+class FitsToOthers(Fits):
+    """Fits to labels that are not the samples'."""
+
+    def fit(self, features, labels):
+        super().fit(features, labels.flip(0))
+
+
+class FitsNothing(Fits):
+    """Overrides fit, and does nothing."""
+
+    def fit(self, features, labels):
+        pass
+
+
+class FitsToNothing(Fits):
+    """Divides by zero."""
+
+    def set(self, layer, found):
+        super().set(layer, found / 0)
+
+
+class ForgetsTheFit(Fits):
+    """Keeps a part of the fit where no state dict finds it."""
+
+    gain = 1.0
+
+    def fit(self, features, labels):
+        super().fit(features, labels)
+        self.gain = 1.0 + float(labels.double().mean())
+
+    def add(self, scores):
+        return super().add(scores) * self.gain
+
+
+class NeedsThreeOfEach(Fits):
+    """Fails with fewer samples than it would like."""
+
+    def fit(self, features, labels):
+        if labels.bincount()[labels].min() < 3:
+            raise ValueError("too few")
+        super().fit(features, labels)
+
+
+class NeedsEveryClass(Fits):
+    """Divides by how many samples of each class there are."""
+
+    def fit(self, features, labels):
+        super().fit(features, labels)
+        counts = torch.bincount(labels, minlength=self.num_classes)
+        for layer in self.out.values():
+            layer.bias.add_(counts.max() / counts - 1)
+
+
+class CentresInPlace(Fits):
+    """Takes the mean off the samples in place."""
+
+    def prepare(self, features):
+        vectors = super().prepare(features)
+        for vector in vectors.values():
+            vector.sub_(vector.mean(0))
+        return vectors
+
+
+class EatsSamples(Fits):
+    """Takes the branches out of the mapping."""
+
+    def prepare(self, features):
+        return {name: features.pop(name).vector for name in self.names}
+
+
+class VotesInTraining(Good):
+    """Says that it cannot be trained, and answers in train mode all the same."""
+
+    trains = False
+
+
+class BreaksInTraining(Good):
+    """Cannot be trained, and fails with an error that says nothing of it."""
+
+    trains = False
+
+    def add(self, scores):
+        if self.training:
+            raise RuntimeError("no")
+        return super().add(scores)
+
+
+class RefusesSilently(Good):
+    """Cannot be trained, and refuses without a word."""
+
+    trains = False
+
+    def add(self, scores):
+        if self.training:
+            raise fk.AssemblyError
+        return super().add(scores)
+
+
+EVIL_FITS = (
+    Evil(GoesOn, "fit_is_repeatable"),
+    Evil(FitsByChance, "fit_is_repeatable"),
+    Evil(FitsInOrder, "fit_does_not_mind_order"),
+    Evil(FitsToOthers, "fit_learns"),
+    Evil(FitsNothing, "fit_learns"),
+    Evil(FitsToNothing, "fit_learns", ("fit_takes_few_samples", "fit_takes_missing_classes")),
+    Evil(ForgetsTheFit, "fit_is_saved"),
+    Evil(NeedsThreeOfEach, "fit_takes_few_samples"),
+    Evil(NeedsEveryClass, "fit_takes_missing_classes"),
+    Evil(CentresInPlace, "fit_changes_no_samples"),
+    Evil(EatsSamples, "fit_changes_no_samples"),
+    Evil(VotesInTraining, "refuses_to_train"),
+    Evil(BreaksInTraining, "refuses_to_train"),
+    Evil(RefusesSilently, "refuses_to_train"),
+)
