@@ -109,15 +109,13 @@ def average_losses(
             size = len(labels)
             count += size
             own = {
-                name: total.branches.get(name, 0.0) + size * each.double()
+                name: total.branches.get(name, 0.0) + size * float(each)
                 for name, each in losses.branches.items()
             }
-            total = Losses(total.fused + size * losses.fused.double(), own)
+            total = Losses(total.fused + size * float(losses.fused), own)
     finally:
         model.train(training)
     if not count:
         raise DataError("average_losses was given no batches; hand over a loader (inputs, labels)")
-    return Losses(
-        float(total.fused) / count,
-        {name: float(each) / count for name, each in total.branches.items()},
-    )
+    own = {name: each / count for name, each in total.branches.items()}
+    return Losses(total.fused / count, own)

@@ -191,7 +191,7 @@ def _confidence(scores: Tensor, labels: Tensor) -> Tensor:
             f"OGMGE: labels are whole numbers 'b' or probabilities 'b k' for scores "
             f"{tuple(scores.shape)}, got {labels.dtype} of shape {tuple(labels.shape)}"
         )
-    return (scores.double().softmax(-1) * labels.to(scores.device)).sum()
+    return (scores.softmax(-1, dtype=torch.float32) * labels.to(scores.device)).sum()
 
 
 def _check_gradient(where: str, gradient: Tensor) -> None:

@@ -83,3 +83,17 @@ def test_the_module_gives_the_same_and_has_the_models_parameters():
     assert {id(p) for p in scored.parameters()} == {id(p) for p in model.parameters()}
     scored.eval()
     assert not model.training
+
+
+def test_the_module_compiles_to_one_graph():
+    model = build(fk.Head("auxiliary"))
+    scored = fk.balance.ScoredModel(model)
+    x, _ = draw_noise()
+    torch._dynamo.reset()
+    try:
+        compiled = torch.compile(scored, fullgraph=True, backend="eager")(x)
+    finally:
+        torch._dynamo.reset()
+    expected = scored(x)
+    torch.testing.assert_close(compiled.fused, expected.fused)
+    torch.testing.assert_close(compiled.branches, expected.branches)
