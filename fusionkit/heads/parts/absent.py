@@ -20,7 +20,8 @@ def with_zeros(
         widths: c_i of each.
     """
     like = next(iter(present.values()))
+    # torch.export takes len(like) for a constant, and shape[0] for a batch of any size
     return [
-        present[name] if name in present else like.new_zeros(len(like), width, *like.shape[2:])
+        present[name] if name in present else like.new_zeros(like.shape[0], width, *like.shape[2:])
         for name, width in zip(names, widths, strict=True)
     ]
