@@ -10,8 +10,8 @@ from fusionkit.heads.parts.precision import at_least_float32
 
 __all__ = ["power_normalise", "signed_sqrt"]
 
-EPS = 1e-12
-"""Under the root, whose slope at zero is infinite; and under the length."""
+EPS = 1e-20
+"""Under the root, whose slope at zero is infinite: it stays below 1e10."""
 
 
 def signed_sqrt(x: Tensor) -> Tensor:
@@ -22,4 +22,4 @@ def signed_sqrt(x: Tensor) -> Tensor:
 
 def power_normalise(x: Tensor) -> Tensor:
     """Gives signed square roots "b d" of length 1 (Perronnin et al., ECCV 2010)."""
-    return F.normalize(signed_sqrt(x), dim=-1, eps=EPS)
+    return F.normalize(signed_sqrt(x), dim=-1)

@@ -32,7 +32,8 @@ class Block(FusionHead):
     Args:
         inputs: what the branches offer, by name.
         num_classes: the width k of the logits.
-        width: to which each branch is projected, and that of the fused vector.
+        width: to which each branch is projected, and that of the fused vector; 1600 in the
+            authors' code, with 20 chunks and rank 15.
         chunks: C, into which the width is cut, as evenly as it goes.
         rank: R, of each slice of a chunk's core.
         normalise: what is given signed square roots and length 1: each ``"chunk"``, the
@@ -63,9 +64,9 @@ class Block(FusionHead):
         inputs: Mapping[str, HeadInput],
         *,
         num_classes: int,
-        width: int = 1600,
-        chunks: int = 20,
-        rank: int = 15,
+        width: int = 512,
+        chunks: int = 16,
+        rank: int = 8,
         normalise: str = "chunk",
         norm: str | Mapping[str, str] = "layer",
         dropout: float = 0.0,

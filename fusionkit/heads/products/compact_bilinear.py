@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from fusionkit import Features, FusionHead, HeadInput
 from fusionkit.heads.card import Card
@@ -36,8 +37,7 @@ class CompactBilinear(FusionHead):
     Args:
         inputs: what the branches offer, by name.
         num_classes: the width k of the logits.
-        width: of the sketch; 16000 in the paper. Powers of two are transformed fastest, and
-            with the least rounding in an exported model.
+        width: of the sketch; 16000 in the paper. Powers of two are transformed fastest.
         reads: ``"vector"`` or ``"maps"``.
         level: which level of maps is read, -1 (the default) the coarsest; one for all or by
             branch. All get the size of the finest.
@@ -90,12 +90,23 @@ class CompactBilinear(FusionHead):
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives logits "b k"."""
-        spectra = [
-            torch.fft.rfft(self.sketches[name](x)) for name, x in self.places(features).items()
-        ]
-        sketch = torch.fft.irfft(reduce(torch.mul, spectra).sum(1), n=self.width)
-        vector = power_normalise(_drop_rounding(sketch))
+        sketches = [self.sketches[name](x) for name, x in self.places(features).items()]
+        vector = power_normalise(_drop_rounding(self._convolve(sketches)))
         return at_own_precision(self.classifier, self.dropout(vector))
+
+    def _convolve(self, sketches: Sequence[Tensor]) -> Tensor:
+        """Gives the circular convolution "b width" of sketches "b p width", summed over p.
+
+        Transforms are of a power of two, at which ONNX Runtime's is exact (at 16000, 0.4 % of
+        the scores were rounding): any other width is convolved in full, and wrapped afterwards.
+        """
+        whole = len(sketches) * (self.width - 1)
+        power_of_two = self.width & (self.width - 1) == 0
+        length = self.width if power_of_two else 1 << whole.bit_length()
+        spectra = [torch.fft.rfft(sketch, n=length) for sketch in sketches]
+        convolved = torch.fft.irfft(reduce(torch.mul, spectra).sum(1), n=length)
+        wrapped = F.pad(convolved, (0, -length % self.width))
+        return wrapped.reshape(-1, wrapped.shape[1] // self.width, self.width).sum(1)
 
 
 def _drop_rounding(sketch: Tensor) -> Tensor:
