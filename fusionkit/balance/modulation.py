@@ -9,10 +9,10 @@ from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
+from fusionkit.balance.lead import add_confidences, slow_leaders
 from fusionkit.balance.weights import check_branches
-from fusionkit.errors import DataError, PolicyError
+from fusionkit.errors import PolicyError
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import is_count, is_number
 
@@ -89,7 +89,7 @@ class OGMGE:
         self.alpha = alpha
         self.noise = noise
         self.epochs = epochs
-        self.against = against
+        self.against: Literal["mean", "max"] = against
         self.seed = seed
         self.steps = 0
         self._confidences: Tensor | None = None
@@ -113,7 +113,7 @@ class OGMGE:
         """
         names = list(self.model.branches)
         check_branches("the scores", scores, names)
-        sums = [_confidence(scores[name], labels) for name in names]
+        sums = [add_confidences(scores[name], labels) for name in names]
         seen = torch.stack([each.to(sums[0].device) for each in sums])
         self._confidences = seen if self._confidences is None else self._confidences + seen
 
@@ -135,7 +135,8 @@ class OGMGE:
             return dict.fromkeys(self.model.branches, 1.0)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(confidences)
-        factors = dict(zip(self.model.branches, self._factors(confidences.tolist()), strict=True))
+        slowed = slow_leaders(confidences.tolist(), self.alpha, self.against)
+        factors = dict(zip(self.model.branches, slowed, strict=True))
         draws: dict[torch.device, torch.Generator] = {}
         for name, branch in self.model.branches.items():
             for path, parameter in branch.named_parameters():
@@ -158,15 +159,6 @@ class OGMGE:
             raise PolicyError(f"OGMGE: its state is {{'steps': 12}}, got {dict(state)!r:.80}")
         self.steps = state["steps"]
 
-    def _factors(self, confidences: list[float]) -> list[float]:
-        factors = []
-        for index, own in enumerate(confidences):
-            others = confidences[:index] + confidences[index + 1 :]
-            rival = max(others) if self.against == "max" else sum(others) / len(others)
-            ratio = own / rival if rival > 0 else math.inf
-            factors.append(1 - math.tanh(self.alpha * ratio) if own > rival else 1.0)
-        return factors
-
     def _change(
         self, gradient: Tensor, factor: float, draws: dict[torch.device, torch.Generator]
     ) -> None:
@@ -180,18 +172,6 @@ class OGMGE:
             draws[device] = torch.Generator(device).manual_seed(seed)
         noise = torch.empty_like(gradient).normal_(generator=draws[device])
         gradient.add_(noise.mul_(spread))
-
-
-def _confidence(scores: Tensor, labels: Tensor) -> Tensor:
-    """Gives the sum over the batch of the true class's probability."""
-    if labels.ndim == 1 and not labels.is_floating_point() and len(labels) == len(scores):
-        labels = F.one_hot(labels.long(), scores.shape[1])
-    if labels.shape != scores.shape:
-        raise DataError(
-            f"OGMGE: labels are whole numbers 'b' or probabilities 'b k' for scores "
-            f"{tuple(scores.shape)}, got {labels.dtype} of shape {tuple(labels.shape)}"
-        )
-    return (scores.softmax(-1, dtype=torch.float32) * labels.to(scores.device)).sum()
 
 
 def _check_gradient(where: str, gradient: Tensor) -> None:
