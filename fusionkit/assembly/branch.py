@@ -10,23 +10,21 @@ from typing import Any
 from fusionkit.assembly.factory import call_factory
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.assembly.options import check_options
-from fusionkit.backbone.channels import adapt_input_channels
+from fusionkit.assembly.weights import fill_trunk
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
-from fusionkit.errors import AssemblyError, CheckpointError, ConfigError
+from fusionkit.errors import AssemblyError, ConfigError
 from fusionkit.features import Reads
 from fusionkit.head import FusionHead
 from fusionkit.model.anatomy import read_anatomy, trunk_of
 from fusionkit.model.measure import measure_stages, unread_parameters
 from fusionkit.model.part import Part
 from fusionkit.recipe.values import Branch
-from fusionkit.tensors.match import load_tensors
-from fusionkit.tensors.read import read_tensors
+from fusionkit.recipe.weights import Weights, is_source
 
 __all__ = ["build_backbone", "build_part"]
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
-RGB = 3
 
 
 def build_backbone(
@@ -40,14 +38,10 @@ def build_backbone(
         num_classes: of the stock classifier, to keep it if it has so many; ``None`` drops it.
         load_weights: ``False`` leaves the weights random, to be filled from a saved model.
     """
-    weights = None if branch.weights is None else fspath(branch.weights)
-    from_file = weights is not None and weights.lower().endswith(".safetensors")
-    if weights is not None and weights.lower().endswith(PICKLES):
-        raise ConfigError(
-            f"weights={weights!r} is not read: such a file may run code when it is opened; "
-            "convert it once, with safetensors.torch.save_file, and give that file"
-        )
-    tag = weights if load_weights and not from_file else None
+    source = _source(branch)
+    given = branch.weights if source is None else None
+    assert given is None or isinstance(given, str)
+    tag = given if load_weights else None
     options = deepcopy(dict(branch.options))
     call = {"in_channels": branch.in_channels, "weights": tag, "num_classes": num_classes}
     check_options(branch.backbone, factory, (), call, options)
@@ -60,10 +54,22 @@ def build_backbone(
         )
     if branch.preprocessing is not None:
         backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
-    if from_file and load_weights:
-        assert weights is not None
-        _fill(backbone, weights)
+    if source is not None and load_weights:
+        backbone.load_report = fill_trunk(backbone, source, fresh=True)
     return backbone
+
+
+def _source(branch: Branch) -> Weights | None:
+    """Gives the checkpoint of one's own that a branch names, if it names no tag."""
+    if isinstance(branch.weights, Weights) or branch.weights is None:
+        return branch.weights
+    weights = fspath(branch.weights)
+    if weights.lower().endswith(PICKLES):
+        raise ConfigError(
+            f"weights={weights!r} is not read: such a file may run code when it is opened; "
+            f"convert it once, with `fusionkit checkpoint convert {weights}`, and give that file"
+        )
+    return Weights(weights) if is_source(weights) else None
 
 
 def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> None:
@@ -94,22 +100,6 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
     stages: Any = getattr(backbone, "stages", ())
     if isinstance(stages, tuple) and not stages:
         backbone.stages = measure_stages(backbone)
-
-
-def _fill(backbone: Backbone, path: str) -> None:
-    """Loads a stock checkpoint of the trunk, adapting first layers to other channel counts."""
-    tensors = read_tensors(path)
-    trunk = trunk_of(backbone)
-    for name in backbone.first_layers:
-        if name in tensors and tensors[name].ndim > 1 and tensors[name].shape[1] == RGB:
-            tensors[name] = adapt_input_channels(tensors[name], backbone.in_channels)
-    try:
-        load_tensors(trunk, tensors, path, ignore=backbone.dropped_keys)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}. A weights file holds the trunk's own names, as its provider saves them"
-        ) from error
-    backbone.weights = path.replace("\\", "/").rpartition("/")[2]
 
 
 def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) -> Part:

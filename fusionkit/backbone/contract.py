@@ -13,6 +13,7 @@ from fusionkit.backbone.depth import Level, Stage
 from fusionkit.errors import DataError
 from fusionkit.features import Features, Reads
 from fusionkit.preprocessing import Preprocessing
+from fusionkit.tensors.report import LoadReport
 
 __all__ = ["Backbone"]
 
@@ -49,6 +50,8 @@ class Backbone(nn.Module, ABC):
         in_channels: the channels of the input.
         num_classes: the width k of the stock classifier's logits; ``None`` without classifier.
         weights: what pretrained weights were loaded, by their name; ``None`` for random ones.
+        load_report: what became of each name of a checkpoint of one's own that was loaded; the
+            core sets it.
         fixed_size: the only (height, width) in pixels that the trunk takes; ``None`` for any.
         size_multiple: height and width must be multiples of it.
         first_layers: parameters that read the input's channels along dimension 1, and so can
@@ -76,6 +79,7 @@ class Backbone(nn.Module, ABC):
     in_channels: int = 3
     num_classes: int | None = None
     weights: str | None = None
+    load_report: LoadReport | None = None
     fixed_size: tuple[int, int] | None = None
     size_multiple: int = 1
     first_layers: tuple[str, ...] = ()

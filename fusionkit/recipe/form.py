@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionkit.errors import ConfigError
+from fusionkit.errors import ConfigError, did_you_mean
 from fusionkit.numbers import is_count, is_number
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
@@ -18,6 +18,7 @@ from fusionkit.recipe.freeze_form import freeze_from_data, freeze_to_data
 from fusionkit.recipe.plain import copy_plain
 from fusionkit.recipe.text import MAX_JSON, format_yaml, parse_json, parse_yaml
 from fusionkit.recipe.values import Branch, Head, Recipe
+from fusionkit.recipe.weights import HUB, Weights, is_source
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -102,14 +103,19 @@ def format_recipe(recipe: Recipe, form: Literal["yaml", "json"] = "yaml") -> str
 def _anchor(branch: Branch, folder: Path) -> Branch:
     """Makes a relative path of weights relative to the recipe's folder."""
     weights = branch.weights
-    if not isinstance(weights, str) or not weights.lower().endswith(".safetensors"):
+    source = weights.source if isinstance(weights, Weights) else weights
+    if not isinstance(source, str) or source.startswith(HUB):
         return branch
-    return replace(branch, weights=str(folder / weights))
+    if isinstance(weights, Weights):
+        return replace(branch, weights=replace(weights, source=str(folder / source)))
+    return replace(branch, weights=str(folder / source)) if is_source(source) else branch
 
 
 def _branch_to_data(branch: Branch) -> dict[str, Any]:
     data = _changed(branch)
     data["weights"] = branch.weights
+    if isinstance(branch.weights, Weights):
+        data["weights"] = _changed(branch.weights)
     if "freeze" in data:
         data["freeze"] = freeze_to_data(branch.freeze)
     return data
@@ -146,6 +152,7 @@ def _build(data: dict[str, Any], source: str) -> Recipe:
     if isinstance(data.get("head"), dict):
         data["head"] = {"options": {}, **data["head"]}
     freezes: dict[str, Freeze] = {}
+    weights: dict[str, Weights] = {}
     branches = data.get("branches")
     if isinstance(branches, dict):
         for name, branch in branches.items():
@@ -153,12 +160,33 @@ def _build(data: dict[str, Any], source: str) -> Recipe:
             if isinstance(branch, dict) and "freeze" in branch:
                 where = f"{source}: branches.{name}.freeze"
                 freezes[name] = freeze_from_data(branches[name].pop("freeze"), where)
+            if isinstance(branch, dict) and isinstance(branch.get("weights"), dict):
+                where = f"{source}: branches.{name}.weights"
+                weights[name] = _weights_from_data(branches[name].pop("weights"), where)
     recipe = _validate(data, source)
-    thawing = {
-        name: replace(branch, freeze=freezes.get(name, branch.freeze))
+    whole = {
+        name: replace(
+            branch,
+            freeze=freezes.get(name, branch.freeze),
+            weights=weights.get(name, branch.weights),
+        )
         for name, branch in recipe.branches.items()
     }
-    return replace(recipe, branches=thawing)
+    return replace(recipe, branches=whole)
+
+
+def _weights_from_data(data: dict[str, Any], where: str) -> Weights:
+    known = [field.name for field in fields(Weights) if field.name != "_"]
+    for name in data:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" The fields are {', '.join(known)}."
+            raise ConfigError(f"{where}.{name}: there is no such field.{hint}")
+    if "source" not in data:
+        raise ConfigError(f"{where}.source: is missing")
+    try:
+        return Weights(**data)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _expand_branch(branch: Any) -> Any:

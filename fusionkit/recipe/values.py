@@ -18,6 +18,7 @@ from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
 from fusionkit.recipe.plain import copy_plain
+from fusionkit.recipe.weights import Weights
 
 __all__ = ["Branch", "Head", "Recipe"]
 
@@ -33,8 +34,9 @@ class Branch:
 
     Attributes:
         backbone: ``provider/model``, for example ``timm/resnet18`` or ``torchvision/vit_b_16``.
-        weights: ``"default"`` for what the provider recommends, a tag of the provider's, the
-            path of a safetensors file, or ``None`` for random initialisation.
+        weights: ``"default"`` for what the provider recommends, a tag of the provider's, a path
+            or name on the hub as ``Weights.source`` takes it, a whole ``Weights``, or ``None``
+            for random initialisation.
         input: the name of the input that it reads; branches may share one.
         in_channels: channels of that input; pretrained first layers are adapted.
         classifier: ``True`` keeps the provider's own classifier, so that the branch has
@@ -51,7 +53,7 @@ class Branch:
 
     backbone: str
     _: KW_ONLY
-    weights: str | PathLike[str] | None = "default"
+    weights: str | PathLike[str] | Weights | None = "default"
     input: str = "image"
     in_channels: int = 3
     classifier: bool | None = None
@@ -69,20 +71,7 @@ class Branch:
                 "a backbone's name is 'provider/model', for example 'timm/resnet18'; "
                 f"got {self.backbone!r:.200}"
             )
-        weights = fspath(self.weights) if isinstance(self.weights, PathLike) else self.weights
-        if weights is not None and not (
-            isinstance(weights, str) and weights and _is_one_line(weights)
-        ):
-            raise ConfigError(
-                f"Branch.weights is 'default', a tag or a path, got {weights!r:.200}; "
-                "write None for random initialisation"
-            )
-        if weights is not None and weights.lower() in ("none", "null"):
-            raise ConfigError(
-                f"Branch.weights is the text {weights!r}; for random initialisation write null "
-                "in YAML and JSON, None in Python"
-            )
-        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "weights", _check_weights(self.weights))
         check_name("input", self.input)
         if not is_count(self.in_channels):
             raise ConfigError(
@@ -195,6 +184,23 @@ class Recipe:
             )
         if self.preprocess not in ("outside", "inside"):
             raise ConfigError(f"preprocess is 'outside' or 'inside', got {self.preprocess!r}")
+
+
+def _check_weights(given: object) -> str | Weights | None:
+    weights = fspath(given) if isinstance(given, PathLike) else given
+    if weights is None or isinstance(weights, Weights):
+        return weights
+    if not isinstance(weights, str) or not weights or not _is_one_line(weights):
+        raise ConfigError(
+            f"Branch.weights is 'default', a tag, a path or a fusionkit.Weights, got "
+            f"{weights!r:.200}; write None for random initialisation"
+        )
+    if weights.lower() in ("none", "null"):
+        raise ConfigError(
+            f"Branch.weights is the text {weights!r}; for random initialisation write null "
+            "in YAML and JSON, None in Python"
+        )
+    return weights
 
 
 def check_name(kind: Literal["branch", "input"], name: object) -> None:

@@ -2,70 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
-from fusionkit.errors import LONGEST_NAME, CheckpointError
-from fusionkit.tensors.prefix import explain_prefix
+from fusionkit.errors import CheckpointError
 from fusionkit.tensors.refresh import drop_old_tables
+from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.state import nonfinite_problem, state_of
 
-__all__ = ["LoadReport", "load_tensors"]
-
-ALIKE = 0.8
-"""Layers' names are alike anyway, so that only a much nearer one is worth telling."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadReport:
-    """What became of every name on both sides.
-
-    Attributes:
-        loaded: names that were copied.
-        missing: names of the module that the file does not have.
-        unexpected: names of the file that the module does not have.
-        mismatched: (name, shape in the file, shape in the module).
-        ignored: names of the file that were left out as was allowed.
-        converted: (name, type in the file, type in the module).
-    """
-
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-    ignored: tuple[str, ...]
-    converted: tuple[tuple[str, str, str], ...]
-
-    def problems(self) -> str:
-        """Says what does not fit, or gives an empty string."""
-        said = []
-        if self.mismatched:
-            name, theirs, ours = self.mismatched[0]
-            said.append(
-                f"{len(self.mismatched)} of another shape ({name}: {theirs} in the file, "
-                f"{ours} in the model)"
-            )
-        if self.missing:
-            said.append(f"{len(self.missing)} missing in the file ({_some(self.missing)})")
-        if self.unexpected:
-            said.append(
-                f"{len(self.unexpected)} that the model does not have ({_some(self.unexpected)})"
-            )
-        if not said:
-            return ""
-        hint = explain_prefix(self.unexpected, self.missing)
-        if self.unexpected and not hint:
-            hint = _nearest(self.unexpected[0], self.missing)
-        return "; ".join(said) + (f".{hint}" if hint else "")
+__all__ = ["load_tensors"]
 
 
 def load_tensors(
-    module: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: Sequence[str] = ()
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    ignore: Sequence[str] = (),
+    *,
+    missing: Sequence[str] = (),
+    adopt: bool = False,
 ) -> LoadReport:
     """Copies tensors into the parameters and buffers of the same names.
 
@@ -77,6 +36,9 @@ def load_tensors(
         tensors: by name; floating-point types are converted to the module's, others must agree.
         source: the file's name for messages.
         ignore: globs over names of the file that may be left out.
+        missing: globs over names of the module that the file may lack.
+        adopt: whether the module may keep the tensors themselves as its memory, where type and
+            device agree; nobody else may then hold on to them.
 
     Raises:
         CheckpointError: a name is missing, unexpected, of another shape or kind, holds values
@@ -87,21 +49,40 @@ def load_tensors(
         targets = state_of(module)
     except CheckpointError as error:
         raise CheckpointError(f"cannot load {source}: {error}") from error
-    report = _plan(targets, tensors, ignore)
+    report = _plan(targets, tensors, source, ignore, missing)
     problems = report.problems()
     if problems:
         raise CheckpointError(f"{source} does not fit: {problems}")
     values = _convert(targets, tensors, report, source)
     _check_values(targets, values, source)
     with torch.no_grad():
+        owners = Counter(value.untyped_storage().data_ptr() for value in _distinct(targets))
         for name, value in values.items():
-            targets[name].copy_(value)
+            target = targets[name]
+            if adopt and _interchangeable(target, value, owners):
+                target.data = value
+            else:
+                target.copy_(value)
     drop_old_tables(module)
     return report
 
 
+def _distinct(targets: Mapping[str, Tensor]) -> Iterable[Tensor]:
+    return {id(value): value for value in targets.values()}.values()
+
+
+def _interchangeable(target: Tensor, value: Tensor, owners: Mapping[int, int]) -> bool:
+    """Tells whether a target's memory may be exchanged for a value's: it is nobody else's too."""
+    alike = target.dtype == value.dtype and target.device == value.device
+    return alike and target.numel() > 0 and owners[target.untyped_storage().data_ptr()] == 1
+
+
 def _plan(
-    targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], ignore: Sequence[str]
+    targets: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    source: str,
+    ignore: Sequence[str],
+    allowed: Sequence[str],
 ) -> LoadReport:
     unknown = [name for name in tensors if name not in targets]
     ignored = {name for name in unknown if any(fnmatchcase(name, glob) for glob in ignore)}
@@ -117,13 +98,15 @@ def _plan(
         if tensors[name].dtype != targets[name].dtype
     ]
     given = {id(targets[name]) for name in both}
+    lacking = [
+        name for name, value in targets.items() if name not in tensors and id(value) not in given
+    ]
+    kept = {name for name in lacking if any(fnmatchcase(name, glob) for glob in allowed)}
     return LoadReport(
+        source=source,
         loaded=tuple(both),
-        missing=tuple(
-            name
-            for name, value in targets.items()
-            if name not in tensors and id(value) not in given
-        ),
+        missing=tuple(name for name in lacking if name not in kept),
+        kept=tuple(name for name in lacking if name in kept),
         unexpected=tuple(name for name in unknown if name not in ignored),
         mismatched=tuple(mismatched),
         ignored=tuple(name for name in unknown if name in ignored),
@@ -168,19 +151,6 @@ def _check_values(targets: Mapping[str, Tensor], values: Mapping[str, Tensor], s
             )
 
 
-def _nearest(theirs: str, ours: Sequence[str]) -> str:
-    """Gives a sentence, without its full stop, on the one name that can hardly be another."""
-    if len(theirs) > LONGEST_NAME:
-        return ""
-    near = get_close_matches(theirs, ours, n=1, cutoff=ALIKE)
-    return f" What is nearest to {theirs!r} in the model is {near[0]!r}" if near else ""
-
-
 def _overflows(before: Tensor, after: Tensor) -> bool:
     # By way of doubles, since torch 2.11 cannot ask the small floats themselves.
     return bool(after.double().isinf().any()) and not bool(before.double().isinf().any())
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = [name if len(name) <= 100 else name[:100] + "..." for name in names[:3]]
-    return ", ".join(shown) + (", ..." if len(names) > 3 else "")

@@ -87,9 +87,9 @@ def test_the_order_of_branches_makes_no_difference() -> None:
             ({"weights": text}, f"the text '{text}'; .* write null in YAML and JSON, None in Pyt")
             for text in ("None", "none", "null", "NULL")
         ),
-        ({"weights": True}, "is 'default', a tag or a path, got True"),
-        ({"weights": b"x"}, "is 'default', a tag or a path, got b'x'"),
-        ({"weights": "a\x00b"}, "is 'default', a tag or a path"),
+        ({"weights": True}, "is 'default', a tag, a path or a fusionkit.Weights, got True"),
+        ({"weights": b"x"}, "is 'default', a tag, a path or a fusionkit.Weights, got b'x'"),
+        ({"weights": "a\x00b"}, "is 'default', a tag, a path or a fusionkit.Weights"),
         ({"input": "a.b"}, "'a.b' cannot be the name of an input"),
         ({"input": None}, "None cannot be the name of an input"),
         ({"in_channels": 0}, "in_channels must be a whole number, at least 1, got 0"),

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from toys import perturb
 
 import fusionkit as fk
-from fusionkit.tensors.match import LoadReport, load_tensors
+from fusionkit.tensors.match import load_tensors
+from fusionkit.tensors.report import LoadReport
 
 
 def net() -> nn.Sequential:
@@ -40,7 +41,7 @@ def test_every_tensor_arrives_and_is_reported() -> None:
     parameters = [id(parameter) for parameter in model.parameters()]
     model[0].weight.requires_grad_(False)
     report = load_tensors(model, tensors, "file")
-    assert report == LoadReport(tuple(tensors), (), (), (), (), ())
+    assert report == LoadReport("file", tuple(tensors))
     assert report.problems() == ""
     assert all(torch.equal(model.state_dict()[name], value) for name, value in tensors.items())
     assert [id(parameter) for parameter in model.parameters()] == parameters

@@ -131,7 +131,7 @@ class Film(FusionHead):
         like = next(iter((conditions or x).values()))
         parts = []
         for name, width in zip(self.conditioned, self.widths, strict=True):
-            own = x[name] if name in x else like.new_zeros(len(like), width)
+            own = x[name] if name in x else like.new_zeros(like.shape[0], width)
             parts.append(self.modulate(name, own, condition))
         return at_own_precision(self.classifier, torch.cat(parts, dim=-1))
 

@@ -1,0 +1,101 @@
+"""Reads the index of a sharded set, and holds it against the shards' own headers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fusionkit.errors import CheckpointError
+from fusionkit.tensors.header import MAX_HEADER, MAX_TENSORS, Header, read_header
+
+__all__ = ["read_index"]
+
+FORBIDDEN = set("/\\:\0")
+
+
+def read_index(path: Path) -> dict[Path, Header]:
+    """Gives the header of each shard by its path.
+
+    Raises:
+        CheckpointError: the index is none, names a file that is not beside it, or says otherwise
+            than the shards which tensors there are and where.
+    """
+    places = _read_places(path)
+    headers: dict[Path, Header] = {}
+    for name in sorted(set(places.values())):
+        shard = _beside(path, name)
+        if not shard.is_file():
+            raise CheckpointError(f"{path}: the shard {name!r:.200} is missing; fetch it too")
+        headers[shard] = read_header(shard)
+    held = {name: shard.name for shard, header in headers.items() for name in header.tensors}
+    if sum(len(header.tensors) for header in headers.values()) != len(held):
+        twice = _first_twice(headers)
+        raise CheckpointError(f"{path}: the tensor {twice!r:.200} stands in two shards")
+    for name in sorted(places.keys() | held.keys()):
+        if places.get(name) != held.get(name):
+            here, there = places.get(name), held.get(name)
+            raise CheckpointError(
+                f"{path}: the index has {name!r:.200} in {here or 'no shard'!r:.200}, but it is "
+                f"in {there or 'none'!r:.200}; index and shards are not of one set"
+            )
+    return headers
+
+
+def _read_places(path: Path) -> dict[str, str]:
+    try:
+        if path.stat().st_size > MAX_HEADER:
+            raise CheckpointError(f"{path}: an index of more than {MAX_HEADER:,} bytes is refused")
+        data: Any = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_unique)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is no index of shards: {error}") from error
+    places: Any = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(places, dict) or not places or len(places) > MAX_TENSORS:
+        raise CheckpointError(
+            f"{path} is no index of shards: it has no 'weight_map' from names of tensors to files"
+        )
+    for name, file in places.items():
+        if not isinstance(file, str):
+            raise CheckpointError(f"{path}: the place of {name!r:.200} is no file name")
+    return places
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands twice in it")
+    return result
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Gives the path of a shard, which must be a plain file in the index's own folder."""
+    shard = path.parent / name
+    plain = name.endswith(".safetensors") and name.isprintable() and not FORBIDDEN & set(name)
+    plain = plain and not name.startswith(".")
+    # A hub's cache links its files to blobs of other names, in one folder of its own.
+    if plain and (shard.resolve().parent == path.parent.resolve() or _in_hub_cache(shard)):
+        return shard
+    raise CheckpointError(
+        f"{path}: {name!r:.200} is not the name of a .safetensors file beside the index"
+    )
+
+
+def _in_hub_cache(shard: Path) -> bool:
+    """Tells whether a link leads to the blobs of the same snapshot folder of a hub's cache."""
+    snapshots = shard.parent.parent
+    return (
+        snapshots.name == "snapshots"
+        and shard.resolve().parent == (snapshots.parent / "blobs").resolve()
+    )
+
+
+def _first_twice(headers: dict[Path, Header]) -> str:
+    seen: set[str] = set()
+    for header in headers.values():
+        for name in header.tensors:
+            if name in seen:
+                return name
+            seen.add(name)
+    return ""

@@ -1,0 +1,181 @@
+"""A checkpoint of one's own fills a branch: strictly, but for what is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+import torch
+from odd_toys import OddNet, build, images, odd_catalog
+from safetensors.torch import save_file
+
+import fusionkit as fk
+
+
+def trained():
+    torch.manual_seed(3)
+    net = OddNet()
+    return net, {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def compose(weights, **settings):
+    return build({"a": fk.Branch("odd/odd", weights=weights, **settings)})
+
+
+def report(model):
+    return model.branches["a"].load_report
+
+
+def assert_loaded(model, net):
+    expected = net.eval()(images(), fk.Reads(vector=True)).vector
+    assert torch.equal(model.eval().embed(images())["a"], expected)
+
+
+@pytest.mark.parametrize("word", ["module.", "encoder_q.", "state_dict_ema.", "module._orig_mod."])
+def test_f035_words_before_the_names_are_found_and_told(tmp_path, word):
+    net, state = trained()
+    save_file({word + name: value for name, value in state.items()}, tmp_path / "n.safetensors")
+    model = compose(tmp_path / "n.safetensors")
+    assert_loaded(model, net)
+    assert report(model).renamed == {word: ""}
+    assert set(report(model).loaded) == set(state)
+
+
+def test_what_is_left_beside_them_must_be_named(tmp_path):
+    net, state = trained()
+    tensors = {f"backbone.{name}": value for name, value in state.items()}
+    path = tmp_path / "n.safetensors"
+    save_file({**tensors, "head.weight": torch.zeros(2)}, path)
+    with pytest.raises(fk.CheckpointError, match=r"1 that the model does not have \(head.weight\)"):
+        compose(path)
+    model = compose(fk.Weights(path, ignore=["head.*"]))
+    assert_loaded(model, net)
+    assert report(model).ignored == ("head.weight",)
+
+
+def test_two_copies_are_not_guessed_between(tmp_path):
+    net, state = trained()
+    path = tmp_path / "moco.safetensors"
+    other = {name: value + 1 for name, value in state.items()}
+    save_file(
+        {
+            **{f"encoder_q.{name}": value for name, value in state.items()},
+            **{f"encoder_k.{name}": value for name, value in other.items()},
+        },
+        path,
+    )
+    with pytest.raises(fk.CheckpointError, match=r"more than one set .*rename=\{'encoder_[qk]\.'"):
+        compose(path)
+    model = compose(fk.Weights(path, rename={"encoder_q.": ""}, ignore=["encoder_k.*"]))
+    assert_loaded(model, net)
+
+
+def test_names_that_would_become_one_are_refused(tmp_path):
+    _, state = trained()
+    path = tmp_path / "n.safetensors"
+    tensors = {f"a.{n}": v for n, v in state.items()} | {
+        f"b.{n}": v.clone() for n, v in state.items()
+    }
+    save_file(tensors, path)
+    with pytest.raises(fk.CheckpointError, match="would both be"):
+        compose(fk.Weights(path, rename={"a.": "", "b.": ""}))
+
+
+def test_the_nearest_is_told_with_how_to_write_it(tmp_path):
+    _, state = trained()
+    del state["two.bias"]
+    path = tmp_path / "n.safetensors"
+    save_file({f"module.{name}": value for name, value in state.items()}, path)
+    with pytest.raises(
+        fk.CheckpointError, match=r"with rename=\{'module\.': ''\} it has .*'two.bias' is missing"
+    ):
+        compose(path)
+    model = compose(fk.Weights(path, rename={"module.": ""}, missing=["two.bias"]))
+    assert report(model).kept == ("two.bias",)
+    assert torch.equal(model.branches["a"].two.weight, state["two.weight"])
+    assert model.branches["a"].two.bias.isfinite().all()
+
+
+def test_a_checksum_is_held_against_the_file(tmp_path):
+    net, state = trained()
+    path = tmp_path / "n.safetensors"
+    save_file(state, path)
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert_loaded(compose(fk.Weights(path, sha256=right)), net)
+    with pytest.raises(fk.CheckpointError, match="checksum differs"):
+        compose(fk.Weights(path, sha256=right.replace(right[0], "0" if right[0] != "0" else "1")))
+
+
+def test_a_folder_of_shards(tmp_path):
+    net, state = trained()
+    names = list(state)
+    places = {}
+    for number, held in enumerate((names[:2], names[2:])):
+        file = f"model-{number}.safetensors"
+        save_file({name: state[name] for name in held}, tmp_path / file)
+        places |= dict.fromkeys(held, file)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    model = compose(str(tmp_path))
+    assert_loaded(model, net)
+    assert report(model).source == str(tmp_path)
+
+
+def test_adapted_first_layers_are_told(tmp_path):
+    _, state = trained()
+    save_file(state, tmp_path / "n.safetensors")
+    model = compose(tmp_path / "n.safetensors", in_channels=1)
+    assert report(model).adapted == (("one.weight", (8, 3, 3, 3), (8, 1, 3, 3)),)
+    expected = state["one.weight"].sum(1, keepdim=True)
+    assert torch.equal(model.branches["a"].one.weight, expected)
+
+
+def test_the_trunk_owns_what_it_was_filled_with(tmp_path):
+    _, state = trained()
+    save_file(state, tmp_path / "n.safetensors")
+    one, other = (compose(tmp_path / "n.safetensors").branches["a"] for _ in range(2))
+    memory = [p.untyped_storage().data_ptr() for net in (one, other) for p in net.parameters()]
+    assert len(set(memory)) == len(memory)
+    assert all(isinstance(p, torch.nn.Parameter) and p.requires_grad for p in one.parameters())
+    with torch.no_grad():
+        one.one.weight.add_(1)
+    assert torch.equal(other.one.weight, state["one.weight"])
+
+
+def test_other_types_are_converted_and_told(tmp_path):
+    _, state = trained()
+    half = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
+    save_file(half, tmp_path / "n.safetensors")
+    model = compose(tmp_path / "n.safetensors")
+    assert model.branches["a"].one.weight.dtype == torch.float32
+    assert ("one.weight", "torch.float16", "torch.float32") in report(model).converted
+
+
+def test_position_embeddings_are_resized_only_when_asked(tmp_path):
+    class Positions(OddNet):
+        def __init__(self, in_channels=3, places=26):
+            super().__init__(in_channels)
+            self.positions = torch.nn.Parameter(torch.zeros(1, places, 4))
+            self.stages = (fk.Stage("positions", "positions"), *self.stages)
+
+    def make(places):
+        def factory(*, in_channels, weights, num_classes):
+            return Positions(in_channels, places)
+
+        return factory
+
+    path = tmp_path / "n.safetensors"
+    small = Positions(places=17)
+    torch.nn.init.normal_(small.positions)
+    save_file(small.state_dict(), path)
+    catalog = odd_catalog({"large": make(26)})
+
+    def build_large(weights):
+        branch = fk.Branch("odd/large", weights=weights)
+        return fk.compose({"a": branch}, "odd/sum", 5, catalog=catalog)
+
+    with pytest.raises(fk.CheckpointError, match=r"'positions' has shape|positions: \(1, 17, 4\)"):
+        build_large(path)
+    model = build_large(fk.Weights(path, resize=["pos*"]))
+    assert report(model).resized == (("positions", (1, 17, 4), (1, 26, 4)),)
+    assert torch.equal(model.branches["a"].positions[:, 0], small.positions[:, 0])

@@ -1,0 +1,96 @@
+"""What stands before the names of a file is found by evidence, or nearly found and told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fusionkit.tensors.renaming import Renaming, explain_renaming, find_renamings, rename
+
+OURS = {
+    "stem.weight": (4, 3),
+    "stem.bias": (4,),
+    "layer.0.conv.weight": (4, 4),
+    "layer.1.conv.weight": (4, 4),
+    "fc.weight": (2, 4),
+}
+
+WORDS = [
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "module._orig_mod.",
+    "backbone.",
+    "encoder_q.",
+    "state_dict_ema.",
+    "branches.rgb.trunk.",
+    "layer.",
+]
+
+
+def prefixed(before, names=OURS):
+    return {before + name: shape for name, shape in names.items()}
+
+
+def test_names_that_fit_need_no_renaming():
+    (found,) = find_renamings(OURS, OURS)
+    assert found == Renaming()
+    assert found.as_prefixes() == {}
+    assert find_renamings({**prefixed("ema."), **OURS, "extra": (1,)}, OURS) == [Renaming()]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_words_before_the_names_are_found(word):
+    theirs = {**prefixed(word), "optimizer.step": (), "head.weight": (9, 9)}
+    (found,) = find_renamings(theirs, OURS)
+    assert found.as_prefixes() == {word: ""}
+    back = rename(list(theirs), found.as_prefixes())
+    assert {back[name] for name in theirs} >= set(OURS)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_words_that_the_file_lacks_are_found(word):
+    (found,) = find_renamings(OURS, prefixed(word))
+    assert found.as_prefixes() == {"": word}
+
+
+def test_another_shape_is_no_evidence():
+    theirs = {**prefixed("small."), "small.fc.weight": (3, 4), **prefixed("large.")}
+    assert find_renamings(theirs, OURS) == [Renaming(strip="large.")]
+
+
+def test_two_sets_are_both_given():
+    theirs = {**prefixed("encoder_q."), **prefixed("encoder_k.")}
+    assert {each.strip for each in find_renamings(theirs, OURS)} == {"encoder_q.", "encoder_k."}
+
+
+def test_a_missing_tensor_is_named_with_the_nearest_renaming():
+    theirs = prefixed("module.")
+    del theirs["module.fc.weight"]
+    assert find_renamings(theirs, OURS) == []
+    told = explain_renaming(theirs, OURS)
+    assert "with rename={'module.': ''} it has 4 of the 5 tensors" in told
+    assert "'fc.weight' is missing" in told
+    theirs["module.fc.weight"] = (7, 4)
+    told = explain_renaming(theirs, OURS)
+    assert "'fc.weight' has shape (7, 4) in the file, (2, 4) in the model" in told
+
+
+def test_what_is_not_near_is_not_told():
+    assert explain_renaming({"a.b": (1,)}, OURS) == ""
+    assert explain_renaming({"x.stem.bias": (4,)}, OURS) == ""
+    almost = {name: shape for name, shape in OURS.items() if name != "fc.weight"}
+    assert explain_renaming(almost, OURS) == ""
+
+
+def test_many_names_take_no_time():
+    ours = {f"layer.{i}.weight": (1,) for i in range(5000)}
+    (found,) = find_renamings(prefixed("module.", ours), ours)
+    assert found.strip == "module."
+    assert find_renamings({f"other.{i}": (1,) for i in range(5000)}, ours) == []
+
+
+def test_the_longest_beginning_counts():
+    names = ["a.x", "a.b.x", "c"]
+    assert rename(names, {"a.": "A.", "a.b.": ""}) == {"a.x": "A.x", "a.b.x": "x", "c": "c"}
+    assert rename(names, {"": "z."}) == {name: "z." + name for name in names}
+    assert rename(names, {}) == {name: name for name in names}
