@@ -14,7 +14,7 @@ from fusionkit import ConfigError, Features, HeadInput, Reads
 from fusionkit.heads.parts.levels import find_level, read_levels
 from fusionkit.heads.parts.maps import map_block
 from fusionkit.heads.parts.norms import vector_norm
-from fusionkit.heads.parts.options import check_choice, check_width, per_branch
+from fusionkit.heads.parts.options import check_choice, check_flag, check_width, per_branch
 
 __all__ = ["BranchTokens", "ClassToken", "sine_positions"]
 
@@ -102,15 +102,13 @@ class _MapTokens(nn.Module):
         self, channels: int, width: int, norm: object, side: int | None, position: object
     ) -> None:
         super().__init__()
-        if not isinstance(position, bool):
-            raise ConfigError(f"option position is true or false, got {position!r}")
-        if position and width % 4:
+        self.position = check_flag("position", position)
+        if self.position and width % 4:
             raise ConfigError(
                 f"option width: positions have a sine and a cosine for height and for width, so "
                 f"it is a multiple of 4, got {width}; or write position=False"
             )
         self.side = side
-        self.position = position
         self.norm = map_block(norm, channels, None)
         self.linear = nn.Linear(channels, width)
 

@@ -82,7 +82,7 @@ def test_the_class_token_stands_in_front():
         ({"side": 0}, "option side takes a whole number of at least 1, got 0"),
         ({"width": 6}, "it is a multiple of 4, got 6; or write position=False"),
         ({"width": 0}, "option width takes a whole number"),
-        ({"position": "yes"}, "option position is true or false, got 'yes'"),
+        ({"position": "yes"}, "option position is True or False, got 'yes'"),
         ({"level": 1.5}, "option level takes a whole number"),
         (
             {"read": {"audio": "vector"}, "level": {"audio": 0}},
