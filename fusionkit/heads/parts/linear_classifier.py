@@ -10,15 +10,17 @@ from fusionkit.heads.parts.minimise import minimise
 
 __all__ = ["fit_linear"]
 
-PENALTY = 1.0
-"""Half of it times the squared weights is added to the summed loss, as scikit-learn's C=1 does."""
-
 CONSTANT = 1e-6
 """A component that varies by less of its size is taken for a constant."""
 
 
 def fit_linear(
-    x: Tensor, labels: Tensor, num_classes: int, *, offset: Tensor | None = None
+    x: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    offset: Tensor | None = None,
+    penalty: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Gives the weight "k d" and bias "k" of the best penalised linear classifier, in float64.
 
@@ -30,6 +32,8 @@ def fit_linear(
         labels: "n".
         num_classes: k.
         offset: "n k", scores to which those of the classifier are added; none by default.
+        penalty: half of it times the squared weights is added to the summed loss; 1 is what
+            scikit-learn's C=1 is.
     """
     x = x.detach().double()
     mean, spread = x.mean(0), x.std(0, correction=0)
@@ -39,8 +43,8 @@ def fit_linear(
     def loss(weights: Tensor) -> Tensor:
         scores = design @ weights.T
         scores = scores if offset is None else scores + offset
-        penalty = PENALTY / (2 * len(x)) * weights.square().sum()
-        return F.cross_entropy(scores, labels) + penalty
+        squares = weights.square().sum()
+        return F.cross_entropy(scores, labels) + penalty / (2 * len(x)) * squares
 
     found = minimise(loss, x.new_zeros(num_classes, design.shape[1]))
     weight = found[:, :-1] / spread

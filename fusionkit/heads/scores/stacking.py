@@ -8,11 +8,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import AssemblyError, Features, FusionHead, HeadInput
+from fusionkit import AssemblyError, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.card import Card
 from fusionkit.heads.parts.held_out import fit_classifiers, held_out_scores
 from fusionkit.heads.parts.linear_classifier import fit_linear
-from fusionkit.heads.parts.options import check_flag, check_widths
+from fusionkit.heads.parts.options import check_flag, check_widths, is_number
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.scores import BranchScores
 from fusionkit.heads.scores.averaging import log_softmaxes
@@ -25,10 +25,10 @@ class Stacking(FusionHead):
     """Stacking: a small model on the log-probabilities of all branches (Wolpert, 1992).
 
     Without a hidden layer it is linear and starts as their mean, and ``fusionkit.fit_head`` fits
-    it by logistic regression whose penalty pulls towards that mean, so that few samples move it
-    little. It must learn from scores of samples that the branches' classifiers have not seen:
-    others make the classifier that learned by heart look best. So hand over held-out samples;
-    where the head fits linear layers of its own, it takes their out-of-fold scores by itself.
+    it by logistic regression whose penalty pulls towards that mean. It must learn from scores of
+    samples that the branches' classifiers have not seen: others make the classifier that learned
+    by heart look best. So hand over held-out samples; where the head fits linear layers of its
+    own, it takes their out-of-fold scores by itself.
 
     A branch whose stock classifier has ``num_classes`` classes is read by its logits, any other
     by its vector, through a new linear layer. A branch whose input is absent is taken to say
@@ -43,6 +43,8 @@ class Stacking(FusionHead):
         dropout: the share dropped after each hidden layer; without one, of the scores.
         norm: what comes before the new linear layers: ``"layer"``, ``"batch"``, ``"l2"`` or
             ``"none"``, one for all or by branch.
+        penalty: how strongly a fit pulls towards the mean: half of it times the squares of what
+            is added for standardised scores counts beside the summed loss of the samples.
         refit: whether a fit sets the new linear layers too. ``False`` keeps those that were
             trained; then hand over samples that they have not seen.
 
@@ -73,11 +75,15 @@ class Stacking(FusionHead):
         activation: str = "relu",
         dropout: float = 0.0,
         norm: Any = "layer",
+        penalty: float = 1.0,
         refit: bool = True,
     ) -> None:
         super().__init__()
         self.scores = BranchScores(inputs, num_classes, norm=norm)
         self.reads = self.scores.reads
+        if not (is_number(penalty) and penalty > 0):
+            raise ConfigError(f"option penalty takes a positive, finite number, got {penalty!r}")
+        self.penalty = penalty
         self.refit = check_flag("refit", refit)
         self.model = perceptron(
             len(inputs) * num_classes,
@@ -118,7 +124,7 @@ class Stacking(FusionHead):
         joined = self._join(log_softmaxes(held))
         weight, bias = _mean(len(held), self._last)
         mean = joined @ weight.to(joined).T
-        more, shift = fit_linear(joined, known, len(bias), offset=mean)
+        more, shift = fit_linear(joined, known, len(bias), offset=mean, penalty=self.penalty)
         self._set(weight.to(more) + more, bias.to(shift) + shift)
         if self.refit:
             fit_classifiers(self.scores, features, labels)

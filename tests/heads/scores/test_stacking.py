@@ -108,16 +108,22 @@ def test_the_fit_is_where_the_penalised_loss_is_level():
         assert gradient.abs().max() < 1e-3
 
 
-def test_few_samples_move_it_little_from_the_mean():
+def test_a_strong_penalty_leaves_the_mean():
     features, labels = confused()
     moved = []
-    for count in (4, 200):
-        head, _ = build()
+    for penalty in (1.0, 100.0, 1e6):
+        head, _ = build(penalty=penalty)
         start = head.model[-1].weight.detach().clone()
-        few = {name: fk.Features(logits=each.logits[:count]) for name, each in features.items()}
-        head.fit(few, labels[:count])
+        head.fit(features, labels)
         moved.append(float((head.model[-1].weight.detach() - start).norm()))
-    assert moved[0] < moved[1] / 2
+    assert moved[0] > 2 * moved[1] > 0
+    assert moved[2] < 1e-3
+
+
+@pytest.mark.parametrize("penalty", [0, -1, float("inf"), "much", True], ids=str)
+def test_a_penalty_that_is_none_is_refused(penalty):
+    with pytest.raises(fk.ConfigError, match="option penalty takes a positive, finite number"):
+        build(penalty=penalty)
 
 
 def test_what_its_own_layers_know_by_heart_does_not_count():
