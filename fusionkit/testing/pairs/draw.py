@@ -13,14 +13,51 @@ from fusionkit.recipe.values import Head
 
 __all__ = ["Pair", "draw_pairs"]
 
-HEADS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
-    ("mean_logits", {"weights": ("equal", "learned"), "norm": ("layer", "l2", "none")}),
-    ("mean_probabilities", {"temperature": (1.0, "learned"), "norm": ("layer", "batch")}),
-    ("mean_log_probabilities", {"weights": ("equal", "learned")}),
-    ("concat", {"norm": ("layer", "batch", "l2"), "project": (None, 12), "hidden": (None, 16)}),
-    ("two_stream", {"weights": ("equal", "learned")}),
-    ("two_stream_maps", {"fusion": ("sum", "max", "concat", "conv"), "level": (-1, 0)}),
-)
+NORMS = ("layer", "batch", "l2")
+
+HEADS: dict[str, Mapping[str, Sequence[Any]]] = {
+    "attention_gate": {"width": (16,), "norm": NORMS},
+    "attentional_fusion": {"iterative": (False, True), "width": (None, 12), "hidden": (None, 8)},
+    "auxiliary": {"head": ("concat", "mmtm", "fusion_transformer")},
+    "bilinear": {"project": (12,), "reads": ("vector", "maps")},
+    "block": {"width": (24,), "chunks": (3,), "rank": (2,)},
+    "bottleneck_transformer": {"width": (16,), "depth": (1, 2), "fuse_from": (0, 1)},
+    "compact_bilinear": {"width": (64,), "reads": ("vector", "maps")},
+    "concat": {"norm": NORMS, "project": (None, 12), "hidden": (None, 16)},
+    "cross_attention": {"width": (16,), "depth": (1,), "read": ("auto", "vector")},
+    "cross_class_attention": {"width": (16,), "depth": (1,)},
+    "deep_sets": {"width": (16,), "phi": (16,), "pool": ("sum", "mean", "max")},
+    "embrace": {"width": (16,), "weights": ("equal", "learned")},
+    "film": {"width": (16,), "level": (None, -1)},
+    "fusion_transformer": {"width": (16,), "depth": (1,), "position": (True, False)},
+    "gated_multimodal": {"width": (16,), "tied": (True, False)},
+    "greedy_selection": {},
+    "low_rank_fusion": {"rank": (1, 4)},
+    "majority_vote": {},
+    "max_probabilities": {},
+    "max_vectors": {"width": (16,), "norm": NORMS},
+    "mean_log_probabilities": {"weights": ("equal", "learned")},
+    "mean_logits": {"weights": ("equal", "learned"), "norm": ("layer", "l2", "none")},
+    "mean_probabilities": {"temperature": (1.0, "learned"), "norm": ("layer", "batch")},
+    "mean_vectors": {"width": (16,)},
+    "mfb": {"width": (16,), "factors": (1, 3)},
+    "mlb": {"width": (16,)},
+    "mmtm": {"hidden": (None, 8)},
+    "multi_level_fusion": {"width": (8,), "steps": (1, 3)},
+    "multiplicative_interaction": {"project": (8,)},
+    "mutan": {"project": (8,), "width": (16,), "rank": (1, 3)},
+    "product_of_experts": {},
+    "product_vectors": {"width": (16,)},
+    "project_concat": {"hidden": (16,)},
+    "pyramid_fusion": {"width": (8,)},
+    "rank_vote": {},
+    "squeeze_gate": {"project": (None, 12)},
+    "stacking": {"hidden": (None, 8)},
+    "sum_vectors": {"width": (16,)},
+    "tensor_fusion": {"project": (8,), "hidden": (None, 8)},
+    "two_stream": {"weights": ("equal", "learned")},
+    "two_stream_maps": {"fusion": ("sum", "max", "concat", "conv"), "level": (-1, 0)},
+}
 """fusionkit's own heads with options to choose from; a stranger's is taken without options."""
 
 EPOCHS = 3
@@ -80,7 +117,7 @@ def _draw(backbones: list[str], heads: list[str], seed: int) -> Pair:
 
 
 def _draw_head(choose: random.Random, name: str) -> Head:
-    options = dict(HEADS).get(name, {})
+    options = HEADS.get(name, {})
     chosen = {key: choose.choice(values) for key, values in options.items()}
     return Head(name, **{key: value for key, value in chosen.items() if value is not None})
 

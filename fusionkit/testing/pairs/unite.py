@@ -15,7 +15,8 @@ from fusionkit.assembly.compose import compose
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
 from fusionkit.checkpoint.save import save
-from fusionkit.errors import PolicyError
+from fusionkit.errors import AssemblyError, PolicyError
+from fusionkit.features import Features
 from fusionkit.model.fused import FusedModel
 from fusionkit.policy.freeze import Freeze
 from fusionkit.recipe.values import Branch
@@ -49,8 +50,9 @@ def unite(
     torch.manual_seed(pair.seed)
     model = _compose(branches, pair, catalog)
     perturb(model)
-    tell("training")
-    wrong += _train(model, inputs, pair.epoch)
+    if model.head.trains:
+        tell("training")
+        wrong += _train(model, inputs, pair.epoch)
     tell("saving")
     model.eval()
     with torch.no_grad():
@@ -105,8 +107,10 @@ def _train(model: FusedModel, inputs: Mapping[str, Any], epoch: int) -> list[str
     model.train().set_epoch(epoch)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
-    answer: Tensor = model(pytree.tree_map_only(Tensor, Tensor.clone, dict(inputs)))
-    torch.autograd.backward(nn.functional.cross_entropy(answer, torch.tensor([0, 2])))
+    features = model.features(pytree.tree_map_only(Tensor, Tensor.clone, dict(inputs)))
+    answers = [model.fuse(features), *_branch_scores(model, features)]
+    labels = torch.tensor([0, 2])
+    torch.autograd.backward([nn.functional.cross_entropy(each, labels) for each in answers])
     dead = [n for n, v in model.named_parameters() if v.requires_grad and v.grad is None]
     optimizer.step()
     scheduler.step()
@@ -119,3 +123,11 @@ def _train(model: FusedModel, inputs: Mapping[str, Any], epoch: int) -> list[str
     if not moved:
         wrong.append("nothing moved")
     return wrong
+
+
+def _branch_scores(model: FusedModel, features: Mapping[str, Features]) -> list[Tensor]:
+    """Gives what single branches say, where the head tells; parts of it may serve nothing else."""
+    try:
+        return list(model.head.branch_scores(features).values())
+    except AssemblyError:
+        return []

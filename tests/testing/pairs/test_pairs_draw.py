@@ -6,7 +6,7 @@ import fusionkit as fk
 from fusionkit.testing.pairs.draw import HEADS, draw_pairs
 
 NAMES = [f"toy/net{index}" for index in range(20)]
-OWN = [name for name, _ in HEADS]
+OWN = list(HEADS)
 
 
 def test_a_seed_gives_the_same_pairs_whatever_the_order_of_the_names() -> None:
@@ -31,6 +31,7 @@ def test_everything_is_drawn_in_time() -> None:
 
 def test_fusionkits_own_heads_are_all_known_with_their_options() -> None:
     assert set(OWN) == set(fk.Catalog.installed().heads("heads"))
+    assert sorted(OWN) == OWN
 
 
 def test_a_head_of_a_stranger_goes_without_options() -> None:
