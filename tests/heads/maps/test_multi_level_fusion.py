@@ -72,9 +72,10 @@ CASES = [
         [relu, relu, relu],
     ),
 ]
+IDS = [f"{count} branches-{options}" for count, options, *_ in CASES]
 
 
-@pytest.mark.parametrize(("count", "options", "steps", "activations"), CASES, ids=str)
+@pytest.mark.parametrize(("count", "options", "steps", "activations"), CASES, ids=IDS)
 def test_equals_the_formula_in_loops(count, options, steps, activations):
     head, features = build(count, **options)
     norm = options.get("norm", "layer")
