@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusionkit.catalog import Catalog as Catalog
     from fusionkit.checkpoint.load import load as load
     from fusionkit.checkpoint.save import save as save
+    from fusionkit.checkpoint.weights import load_weights as load_weights
     from fusionkit.errors import AssemblyError as AssemblyError
     from fusionkit.errors import CheckpointError as CheckpointError
     from fusionkit.errors import ConfigError as ConfigError
@@ -60,6 +61,7 @@ _HOMES = {
     "Catalog": "fusionkit.catalog",
     "load": "fusionkit.checkpoint.load",
     "save": "fusionkit.checkpoint.save",
+    "load_weights": "fusionkit.checkpoint.weights",
     "compose": "fusionkit.assembly.compose",
     "AssemblyError": "fusionkit.errors",
     "CheckpointError": "fusionkit.errors",

@@ -10,7 +10,7 @@ from typing import Any
 from fusionkit.assembly.factory import call_factory
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.assembly.options import check_options
-from fusionkit.assembly.weights import fill_trunk
+from fusionkit.assembly.weights import fill_trunk, refuse_pickle
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
 from fusionkit.errors import AssemblyError, ConfigError
@@ -23,8 +23,6 @@ from fusionkit.recipe.values import Branch
 from fusionkit.recipe.weights import Weights, is_source
 
 __all__ = ["build_backbone", "build_part"]
-
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
 
 
 def build_backbone(
@@ -55,7 +53,7 @@ def build_backbone(
     if branch.preprocessing is not None:
         backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
     if source is not None and load_weights:
-        backbone.load_report = fill_trunk(backbone, source, fresh=True)
+        fill_trunk(backbone, source, fresh=True)
     return backbone
 
 
@@ -64,11 +62,7 @@ def _source(branch: Branch) -> Weights | None:
     if isinstance(branch.weights, Weights) or branch.weights is None:
         return branch.weights
     weights = fspath(branch.weights)
-    if weights.lower().endswith(PICKLES):
-        raise ConfigError(
-            f"weights={weights!r} is not read: such a file may run code when it is opened; "
-            f"convert it once, with `fusionkit checkpoint convert {weights}`, and give that file"
-        )
+    refuse_pickle(weights)
     return Weights(weights) if is_source(weights) else None
 
 

@@ -1,30 +1,35 @@
-"""Fills a branch's trunk from a checkpoint: finds the names, adapts what was asked for, loads."""
+"""Fills a trunk or a whole model from a checkpoint: finds the names, adapts, loads."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from fusionkit.assembly.hub import fetch
 from fusionkit.backbone.channels import adapt_input_channels
 from fusionkit.backbone.contract import Backbone
-from fusionkit.errors import CheckpointError
+from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.weights import HUB, Weights
-from fusionkit.tensors.match import load_tensors
+from fusionkit.tensors.dtypes import DTYPES
+from fusionkit.tensors.match import load_tensors, plan_load
 from fusionkit.tensors.renaming import explain_renaming, find_renamings, rename
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.resize import resize_tensor
 from fusionkit.tensors.source import TensorSource, open_source
 from fusionkit.tensors.state import state_of
 
-__all__ = ["fill_trunk"]
+__all__ = ["fill_module", "fill_trunk", "note_source", "plan_trunk", "refuse_pickle"]
 
 RGB = 3
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
+LOG = logging.getLogger("fusionkit.weights")
 
 
 def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadReport:
@@ -40,29 +45,112 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
         CheckpointError: there is no such checkpoint, or it does not fit; says under which names
             it nearly would.
     """
-    source = open_source(_locate(weights))
-    title = str(weights.source)
-    trunk = trunk_of(backbone)
-    prefixes = _prefixes(source, trunk, backbone, weights)
-    tensors = _renamed(source.read(weights.sha256), prefixes, title)
-    adapted = _adapt_channels(tensors, backbone)
-    resized = _resize(tensors, trunk, weights.resize)
     try:
-        report = load_tensors(
-            trunk,
-            tensors,
-            title,
-            ignore=(*backbone.dropped_keys, *weights.ignore),
-            missing=weights.missing,
-            adopt=fresh,
-        )
-    except CheckpointError as error:
+        report = _fill(trunk_of(backbone), weights, backbone, None, fresh=fresh)
+    except _MisfitError as error:
         raise CheckpointError(
             f"{error}. A weights file holds the trunk's own names, as its provider saves them; "
             "exceptions are named in Weights(..., ignore=[...], missing=[...])"
         ) from error
-    backbone.weights = title.replace("\\", "/").rpartition("/")[2]
-    return replace(report, renamed=prefixes, adapted=adapted, resized=resized)
+    note_source(backbone, weights, report)
+    return report
+
+
+def fill_module(
+    module: nn.Module, weights: Weights, checksums: Mapping[str, str] | None = None
+) -> LoadReport:
+    """Loads a checkpoint into a whole module, under its own names.
+
+    Args:
+        module: what is filled.
+        weights: from where, and which exceptions are allowed.
+        checksums: those that files must have, by their names.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it does not fit; says under which names
+            it nearly would.
+    """
+    try:
+        return _fill(module, weights, None, checksums, fresh=False)
+    except _MisfitError as error:
+        raise CheckpointError(
+            f"{error}. Exceptions are named in Weights(..., ignore=[...], missing=[...])"
+        ) from error
+
+
+def note_source(backbone: Backbone, weights: Weights, report: LoadReport) -> None:
+    """Writes down in a backbone what it was filled from."""
+    backbone.weights = str(weights.source).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    backbone.load_report = report
+
+
+def plan_trunk(backbone: Backbone, source: TensorSource, weights: Weights) -> LoadReport:
+    """Says what ``fill_trunk`` would do, from headers alone; the backbone may be on no device.
+
+    Raises:
+        CheckpointError: it is not clear which of a file's tensors are meant.
+    """
+    trunk = trunk_of(backbone)
+    targets = dict(trunk.state_dict(keep_vars=True))
+    entries = {
+        name: torch.empty(entry.shape, dtype=DTYPES[entry.dtype], device="meta")
+        for name, entry in source.entries.items()
+    }
+    ignored = (*backbone.dropped_keys, *weights.ignore)
+    prefixes = _prefixes(source, targets, backbone.first_layers, weights)
+    tensors = _renamed(entries, prefixes, str(weights.source))
+    adapted = _adapt_channels(tensors, backbone)
+    report = plan_load(targets, tensors, str(weights.source), ignored, weights.missing)
+    return replace(report, renamed=prefixes, adapted=adapted)
+
+
+def refuse_pickle(source: str) -> None:
+    """Refuses a file that may run code when it is opened, by its name.
+
+    Raises:
+        ConfigError: says how it is converted.
+    """
+    if source.lower().endswith(PICKLES):
+        raise ConfigError(
+            f"weights={source!r} is not read: such a file may run code when it is opened; "
+            f"convert it once, with `fusionkit checkpoint convert {source}`, and give that file"
+        )
+
+
+class _MisfitError(CheckpointError):
+    """The tensors were found, but do not fit."""
+
+
+def _fill(
+    module: nn.Module,
+    weights: Weights,
+    backbone: Backbone | None,
+    checksums: Mapping[str, str] | None,
+    *,
+    fresh: bool,
+) -> LoadReport:
+    source = open_source(_locate(weights))
+    title = str(weights.source)
+    first_layers = () if backbone is None else backbone.first_layers
+    prefixes = _prefixes(source, state_of(module), first_layers, weights)
+    tensors = _renamed(source.read(weights.sha256, checksums), prefixes, title)
+    adapted = () if backbone is None else _adapt_channels(tensors, backbone)
+    resized = _resize(tensors, module, weights.resize)
+    dropped = () if backbone is None else backbone.dropped_keys
+    try:
+        report = load_tensors(
+            module,
+            tensors,
+            title,
+            ignore=(*dropped, *weights.ignore),
+            missing=weights.missing,
+            adopt=fresh,
+        )
+    except CheckpointError as error:
+        raise _MisfitError(str(error)) from error
+    report = replace(report, renamed=prefixes, adapted=adapted, resized=resized)
+    LOG.info("%s", report)
+    return report
 
 
 def _locate(weights: Weights) -> Path:
@@ -71,16 +159,19 @@ def _locate(weights: Weights) -> Path:
 
 
 def _prefixes(
-    source: TensorSource, trunk: nn.Module, backbone: Backbone, weights: Weights
+    source: TensorSource,
+    targets: Mapping[str, Tensor],
+    first_layers: tuple[str, ...],
+    weights: Weights,
 ) -> dict[str, str]:
     """Gives what takes the place of the beginning of the file's names."""
     if weights.rename is not None:
         return dict(weights.rename)
-    flexible = (*backbone.first_layers, *weights.missing, *weights.resize)
-    first_names = {id(value): name for name, value in reversed(state_of(trunk).items())}
+    flexible = (*first_layers, *weights.missing, *weights.resize)
+    first_names = {id(value): name for name, value in reversed(list(targets.items()))}
     ours = {
         name: tuple(value.shape)
-        for name, value in state_of(trunk).items()
+        for name, value in targets.items()
         if first_names[id(value)] == name and not any(fnmatchcase(name, glob) for glob in flexible)
     }
     theirs = {name: entry.shape for name, entry in source.entries.items()}
@@ -88,7 +179,7 @@ def _prefixes(
     if len(found) > 1:
         ways = " or ".join(f"rename={each.as_prefixes()!r}" for each in found[:3])
         raise CheckpointError(
-            f"{weights.source} holds more than one set of the branch's tensors; say which with "
+            f"{weights.source} holds more than one set of these tensors; say which with "
             f"Weights({str(weights.source)!r}, {ways})"
         )
     if not found:

@@ -30,6 +30,7 @@ from fusionkit.model.schedule import PolicyScheduler, build_scheduler
 from fusionkit.model.shapes import Shape
 from fusionkit.model.summary import Summary, summarize
 from fusionkit.recipe.values import Recipe
+from fusionkit.tensors.report import LoadReport
 
 __all__ = ["FusedModel"]
 
@@ -228,6 +229,12 @@ class FusedModel(nn.Module):
             lr: the base rate, to show rates; without it, multiples of the base rate are shown.
         """
         return summarize(self, lr)
+
+    @property
+    def load_reports(self) -> dict[str, LoadReport]:
+        """What became of each name of the checkpoints of one's own that filled branches."""
+        reports = {name: self._backbone(name).load_report for name in self.parts}
+        return {name: report for name, report in reports.items() if report is not None}
 
     def diagnose(self, inputs: Any) -> Diagnosis:
         """Gives the scale of what each branch hands to the head, and what is not finite; print it.

@@ -140,6 +140,9 @@ def _stage_note(model: FusedModel, part: Part, index: int, learning: int, total:
 def _branch_note(model: FusedModel, name: str, backbone: nn.Module) -> str:
     branch = model.recipe.branches[name]
     weights = getattr(backbone, "weights", None) or "random weights"
+    report = model.load_reports.get(name)
+    if report is not None and (exceptions := report.exceptions()):
+        weights += f": {exceptions}"
     prepared = getattr(backbone, "preprocessing", None)
     size = getattr(backbone, "fixed_size", None) or (prepared.size if prepared else None)
     shape = f", {branch.in_channels} x {size[0]} x {size[1]}" if size else ""

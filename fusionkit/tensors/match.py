@@ -14,7 +14,7 @@ from fusionkit.tensors.refresh import drop_old_tables
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.state import nonfinite_problem, state_of
 
-__all__ = ["load_tensors"]
+__all__ = ["load_tensors", "plan_load"]
 
 
 def load_tensors(
@@ -49,7 +49,7 @@ def load_tensors(
         targets = state_of(module)
     except CheckpointError as error:
         raise CheckpointError(f"cannot load {source}: {error}") from error
-    report = _plan(targets, tensors, source, ignore, missing)
+    report = plan_load(targets, tensors, source, ignore, missing)
     problems = report.problems()
     if problems:
         raise CheckpointError(f"{source} does not fit: {problems}")
@@ -77,13 +77,22 @@ def _interchangeable(target: Tensor, value: Tensor, owners: Mapping[int, int]) -
     return alike and target.numel() > 0 and owners[target.untyped_storage().data_ptr()] == 1
 
 
-def _plan(
+def plan_load(
     targets: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     source: str,
     ignore: Sequence[str],
     allowed: Sequence[str],
 ) -> LoadReport:
+    """Says what would become of every name, from shapes and types alone.
+
+    Args:
+        targets: the module's tensors by name; tied ones are one object.
+        tensors: those that are to be loaded.
+        source: the file's name.
+        ignore: globs over names of the file that may be left out.
+        allowed: globs over names of the module that the file may lack.
+    """
     unknown = [name for name in tensors if name not in targets]
     ignored = {name for name in unknown if any(fnmatchcase(name, glob) for glob in ignore)}
     both = [name for name in targets if name in tensors]

@@ -69,6 +69,14 @@ class LoadReport:
             hint = _nearest(self.unexpected[0], self.missing)
         return "; ".join(said) + (f".{hint}" if hint else "")
 
+    def exceptions(self) -> str:
+        """Says in a few words what was not loaded as it stood, or gives an empty string."""
+        said = [f"{old!r} taken as {new!r}" for old, new in self.renamed.items()]
+        for kind in ("adapted", "resized", "converted", "ignored", "kept"):
+            if count := len(getattr(self, kind)):
+                said.append(f"{count} {kind}")
+        return ", ".join(said)
+
     def to_data(self) -> dict[str, Any]:
         """Gives the same as JSON-able data."""
         return asdict(self)

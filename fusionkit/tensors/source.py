@@ -48,11 +48,14 @@ class TensorSource:
             key: text for header in self.files.values() for key, text in header.metadata.items()
         }
 
-    def read(self, sha256: str | None = None) -> dict[str, Tensor]:
+    def read(
+        self, sha256: str | None = None, checksums: Mapping[str, str] | None = None
+    ) -> dict[str, Tensor]:
         """Gives every tensor by name, each in memory of its own.
 
         Args:
             sha256: the checksum of the file, in hexadecimal digits; of a single file only.
+            checksums: those of several files, by their names.
 
         Raises:
             CheckpointError: a file has changed since its header was read, is damaged, or has
@@ -65,7 +68,7 @@ class TensorSource:
             )
         tensors: dict[str, Tensor] = {}
         for path, header in self.files.items():
-            found = read_tensors(path, sha256=sha256)
+            found = read_tensors(path, sha256=sha256 or (checksums or {}).get(path.name))
             if found.keys() != header.tensors.keys():
                 raise CheckpointError(f"{path} changed while it was read; read it again")
             tensors.update(found)
