@@ -11,15 +11,14 @@ from fusionkit.assembly.compose import assemble
 from fusionkit.assembly.factory import reworded
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.config import CONFIG, SavedModel, backbone_of, parse_config
+from fusionkit.checkpoint.contents import INDEX, TENSORS, is_contents, read_contents
 from fusionkit.checkpoint.leftovers import recover
 from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
-from fusionkit.checkpoint.save import TENSORS
 from fusionkit.checkpoint.texts import read_text
 from fusionkit.errors import CheckpointError, FusionKitError, did_you_mean
 from fusionkit.model.fused import FusedModel
 from fusionkit.tensors.cast import cast_floats
 from fusionkit.tensors.match import load_tensors
-from fusionkit.tensors.read import read_tensors
 
 __all__ = ["load"]
 
@@ -53,7 +52,7 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
     _compare(model, saved, path)
     cast_floats(model, {**saved.dtypes, **{name: value.dtype for name, value in tensors.items()}})
     try:
-        load_tensors(model, tensors, str(path / TENSORS))
+        load_tensors(model, tensors, str(path))
     except CheckpointError as error:
         raise CheckpointError(_with_origins(error, saved)) from error
     for name, branch in saved.branches.items():
@@ -89,15 +88,13 @@ def _read_once(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
     if not path.is_dir():
         raise CheckpointError(_no_folder(path))
     checksums = read_manifest(path)
-    if set(checksums) != {CONFIG, TENSORS}:
+    if CONFIG not in checksums or not is_contents(set(checksums) - {CONFIG}):
         raise CheckpointError(
             f"{path}: the manifest lists {', '.join(map(repr, checksums)):.200} instead of "
-            f"{CONFIG!r} and {TENSORS!r}"
+            f"{CONFIG!r} and {TENSORS!r}, or {INDEX!r} with its shards"
         )
-    saved = parse_config(read_text(path / CONFIG, checksums[CONFIG]), path / CONFIG)
-    if (path / TENSORS).is_symlink() or not (path / TENSORS).is_file():
-        raise CheckpointError(f"{path}: {TENSORS} is missing; save the model again")
-    return saved, read_tensors(path / TENSORS, sha256=checksums[TENSORS])
+    saved = parse_config(read_text(path / CONFIG, checksums.pop(CONFIG)), path / CONFIG)
+    return saved, read_contents(path, checksums)
 
 
 def _no_folder(path: Path) -> str:

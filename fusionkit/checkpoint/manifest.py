@@ -13,18 +13,39 @@ import fusionkit
 from fusionkit.checkpoint.texts import read_text, write_text
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.recipe.text import parse_json
+from fusionkit.tensors.shards import is_shard
 
-__all__ = ["MANIFEST", "read_manifest", "refuse_later", "write_manifest"]
+__all__ = [
+    "EDITABLE",
+    "MANIFEST",
+    "read_editable",
+    "read_manifest",
+    "refuse_later",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""Since 2 there may be shards; a folder without them is still written as 1."""
+
+EDITABLE = ("README.md",)
+"""What people may edit, and load does not read; its checksum tells whether they have."""
+
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
 def write_manifest(folder: Path, files: Mapping[str, str]) -> None:
     """Writes the list of files with their checksums; the last file of a folder to be written."""
-    data = {"format": FORMAT, "fusionkit": fusionkit.__version__, "files": dict(files)}
+    checked = {name: checksum for name, checksum in files.items() if name not in EDITABLE}
+    editable = {name: checksum for name, checksum in files.items() if name in EDITABLE}
+    data: dict[str, Any] = {
+        "format": FORMAT if any(is_shard(name) for name in checked) else 1,
+        "fusionkit": fusionkit.__version__,
+        "files": checked,
+    }
+    if editable:
+        data["editable"] = editable
     text = json.dumps({**data, "self": _digest(data)}, indent=2) + "\n"
     write_text(folder / MANIFEST, text)
 
@@ -35,6 +56,21 @@ def read_manifest(folder: Path) -> dict[str, str]:
     Raises:
         CheckpointError: the folder or the manifest is missing, damaged or of a later format.
     """
+    files: dict[str, str] = _read(folder)["files"]
+    return files
+
+
+def read_editable(folder: Path) -> dict[str, str]:
+    """Gives the checksums with which files were written that people may edit, by their names.
+
+    Raises:
+        CheckpointError: the folder or the manifest is missing, damaged or of a later format.
+    """
+    editable: dict[str, str] = _read(folder).get("editable", {})
+    return editable
+
+
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a saved fusionkit model: it has no {MANIFEST}")
@@ -52,13 +88,15 @@ def read_manifest(folder: Path) -> dict[str, str]:
             "copy, or save the model again"
         )
     refuse_later(data, FORMAT, path)
-    files: dict[str, str] = data["files"]
-    for name, checksum in files.items():
+    editable = data.get("editable", {})
+    if not isinstance(editable, dict) or not set(editable) <= set(EDITABLE):
+        raise CheckpointError(f"{path}: {editable!r:.80} is not what may be edited in this folder")
+    for name, checksum in {**data["files"], **editable}.items():
         if not FILE_NAME.fullmatch(name):
             raise CheckpointError(f"{path}: {name!r:.80} is not the name of a file in this folder")
         if not isinstance(checksum, str) or not CHECKSUM.fullmatch(checksum):
             raise CheckpointError(f"{path}: {name!r:.80} has no checksum")
-    return files
+    return data
 
 
 def refuse_later(data: Mapping[str, Any], known: int, path: Path) -> None:

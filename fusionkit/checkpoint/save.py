@@ -10,19 +10,25 @@ from torch import Tensor, nn
 
 from fusionkit.assembly.inventory import find_change
 from fusionkit.checkpoint.config import CONFIG, SavedModel, describe, format_config, parse_config
+from fusionkit.checkpoint.contents import write_contents
 from fusionkit.checkpoint.folder import replace_folder
 from fusionkit.checkpoint.texts import write_text
 from fusionkit.errors import AssemblyError, CheckpointError
 from fusionkit.model.fused import FusedModel
+from fusionkit.tensors.shards import read_size
 from fusionkit.tensors.state import nonfinite_problem, state_of
-from fusionkit.tensors.write import tensors_size, write_tensors
+from fusionkit.tensors.write import tensors_size
 
-__all__ = ["TENSORS", "save"]
-
-TENSORS = "model.safetensors"
+__all__ = ["save"]
 
 
-def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
+def save(
+    model: FusedModel,
+    folder: str | PathLike[str],
+    *,
+    max_shard_size: int | str | None = None,
+    verify: bool = False,
+) -> Path:
     """Writes the model to a folder that ``load`` gives back bit for bit.
 
     The folder holds ``config.json``, ``model.safetensors`` and ``manifest.json`` with their
@@ -36,11 +42,17 @@ def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
     Args:
         model: as ``compose`` or ``load`` gave it, on any device, in any mode.
         folder: where to; made if need be.
+        max_shard_size: how many bytes of tensors a file may hold, as a number or a text such as
+            ``"5GB"``; what takes more is divided among shards with an index, as the Hugging
+            Face hub has it. ``None`` writes one file.
+        verify: whether all tensors are read again and compared with the model's, bit by bit,
+            before the folder is put in place.
 
     Returns:
         The folder.
 
     Raises:
+        ConfigError: ``max_shard_size`` is none.
         CheckpointError: the folder cannot be written, or holds what no save wrote, or the model
             has tensors that safetensors cannot hold or values that are not finite, or was
             changed by hand since it was composed, so that it could never be loaded.
@@ -48,6 +60,7 @@ def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
     if not isinstance(model, FusedModel):
         raise CheckpointError(_not_a_model(model))
     target = Path(folder)
+    most = None if max_shard_size is None else read_size(max_shard_size)
 
     def fill(fresh: Path) -> dict[str, str]:
         tensors = _tensors(model)
@@ -56,7 +69,7 @@ def save(model: FusedModel, folder: str | PathLike[str]) -> Path:
         _check_space(fresh, target, tensors_size(tensors) + len(text))
         return {
             CONFIG: write_text(fresh / CONFIG, text),
-            TENSORS: write_tensors(fresh / TENSORS, tensors),
+            **write_contents(fresh, tensors, most=most, verify=verify),
         }
 
     replace_folder(target, fill)

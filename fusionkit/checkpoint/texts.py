@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from fusionkit.errors import CheckpointError
+from fusionkit.tensors.index import in_hub_cache
 
-__all__ = ["flush_folder", "read_text", "write_text"]
+__all__ = ["check_there", "flush_folder", "read_text", "write_text"]
 
 MAX_BYTES = 4_000_000
 
@@ -23,24 +24,38 @@ def write_text(path: Path, text: str) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def read_text(path: Path, sha256: str | None = None) -> str:
+def check_there(path: Path) -> None:
+    """Refuses a file that is missing, or a link that leads out of its folder.
+
+    The links of a hub's cache to its own blobs are followed.
+
+    Raises:
+        CheckpointError: names the folder and the file.
+    """
+    if not path.is_file() or (path.is_symlink() and not in_hub_cache(path)):
+        raise CheckpointError(
+            f"{path.parent}: {path.name} is missing; fetch it, or save the model again"
+        )
+
+
+def read_text(path: Path, sha256: str | None = None, most: int = MAX_BYTES) -> str:
     """Reads a file, and checks it if its checksum is given.
 
     Raises:
-        CheckpointError: it is missing, too long, no text, or has another checksum.
+        CheckpointError: it is missing, longer than ``most`` bytes, no text, or has another
+            checksum.
     """
-    if path.is_symlink() or not path.is_file():
-        raise CheckpointError(f"{path.parent}: {path.name} is missing; save the model again")
+    check_there(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(most + 1)
         if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
             raise CheckpointError(
                 f"{path} has changed since it was saved (its checksum differs); restore it from "
                 "a copy, or save the model again"
             )
-        if len(raw) > MAX_BYTES:
-            raise CheckpointError(f"{path} is longer than {MAX_BYTES:,} bytes; it is damaged")
+        if len(raw) > most:
+            raise CheckpointError(f"{path} is longer than {most:,} bytes; it is damaged")
         return raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error

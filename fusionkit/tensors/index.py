@@ -9,7 +9,7 @@ from typing import Any
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.header import MAX_HEADER, MAX_TENSORS, Header, read_header
 
-__all__ = ["read_index"]
+__all__ = ["in_hub_cache", "parse_places", "read_index"]
 
 FORBIDDEN = set("/\\:\0")
 
@@ -46,9 +46,22 @@ def _read_places(path: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > MAX_HEADER:
             raise CheckpointError(f"{path}: an index of more than {MAX_HEADER:,} bytes is refused")
-        data: Any = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_unique)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is no index of shards: {error}") from error
+    return parse_places(text, path)
+
+
+def parse_places(text: str, path: Path) -> dict[str, str]:
+    """Gives the file of each tensor by name, as an index says it, whether it is there or not.
+
+    Raises:
+        CheckpointError: it is no index.
+    """
+    try:
+        data: Any = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no index of shards: {error}") from error
     places: Any = data.get("weight_map") if isinstance(data, dict) else None
@@ -75,15 +88,15 @@ def _beside(path: Path, name: str) -> Path:
     plain = name.endswith(".safetensors") and name.isprintable() and not FORBIDDEN & set(name)
     plain = plain and not name.startswith(".")
     # A hub's cache links its files to blobs of other names, in one folder of its own.
-    if plain and (shard.resolve().parent == path.parent.resolve() or _in_hub_cache(shard)):
+    if plain and (shard.resolve().parent == path.parent.resolve() or in_hub_cache(shard)):
         return shard
     raise CheckpointError(
         f"{path}: {name!r:.200} is not the name of a .safetensors file beside the index"
     )
 
 
-def _in_hub_cache(shard: Path) -> bool:
-    """Tells whether a link leads to the blobs of the same snapshot folder of a hub's cache."""
+def in_hub_cache(shard: Path) -> bool:
+    """Tells whether a link leads to the blobs of the same repository in a hub's cache."""
     snapshots = shard.parent.parent
     return (
         snapshots.name == "snapshots"

@@ -67,7 +67,7 @@ def reseal(folder: Path) -> None:
     sums = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.iterdir()
-        if file.name in ("config.json", "model.safetensors")
+        if file.name == "config.json" or file.name.startswith("model")
     }
     write_manifest(folder, sums)
 

@@ -31,7 +31,7 @@ from torch import nn
 from toys import SumHead, TinyNet, ToyPlugin, toy_catalog
 
 import fusionkit as fk
-from fusionkit.checkpoint import load as load_module
+from fusionkit.checkpoint import contents as contents_module
 from fusionkit.checkpoint.manifest import MANIFEST
 
 FILES = ("config.json", "manifest.json", "model.safetensors")
@@ -512,7 +512,7 @@ class TestOtherProcesses:
         self, pets: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         newer = toy_model(epoch=5)
-        real = load_module.read_tensors
+        real = contents_module.read_tensors
         saves = []
 
         def interrupted(path: Path, **options: Any) -> Any:
@@ -520,7 +520,7 @@ class TestOtherProcesses:
                 saves.append(fk.save(newer, pets))
             return real(path, **options)
 
-        monkeypatch.setattr(load_module, "read_tensors", interrupted)
+        monkeypatch.setattr(contents_module, "read_tensors", interrupted)
         assert load(pets).epoch == 5
         assert saves == [pets]
 
@@ -528,13 +528,13 @@ class TestOtherProcesses:
         self, pets: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         epochs = iter(range(100, 200))
-        real = load_module.read_tensors
+        real = contents_module.read_tensors
 
         def interrupted(path: Path, **options: Any) -> Any:
             fk.save(toy_model(next(epochs)), pets)
             return real(path, **options)
 
-        monkeypatch.setattr(load_module, "read_tensors", interrupted)
+        monkeypatch.setattr(contents_module, "read_tensors", interrupted)
         with pytest.raises(fk.CheckpointError, match="has changed since it was saved"):
             load(pets)
 

@@ -10,7 +10,7 @@ import pytest
 
 import fusionkit as fk
 from fusionkit.checkpoint import manifest as manifest_module
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest, write_manifest
+from fusionkit.checkpoint.manifest import MANIFEST, read_editable, read_manifest, write_manifest
 
 SUM = "0" * 64
 
@@ -76,12 +76,12 @@ def test_what_is_none_is_refused(tmp_path: Path, text: str, cause: str) -> None:
 
 def test_a_later_format_is_refused_with_both_versions(tmp_path: Path) -> None:
     write_manifest(tmp_path, {})
-    rewrite(tmp_path, format=2, fusionkit="7.5.0")
+    rewrite(tmp_path, format=3, fusionkit="7.5.0")
     with pytest.raises(fk.CheckpointError) as caught:
         read_manifest(tmp_path)
     message = str(caught.value)
-    assert "was saved by fusionkit 7.5.0 in format 2" in message
-    assert f"this is fusionkit {fk.__version__}, which reads formats up to 1" in message
+    assert "was saved by fusionkit 7.5.0 in format 3" in message
+    assert f"this is fusionkit {fk.__version__}, which reads formats up to 2" in message
     assert "pip install --upgrade torch-fusionkit" in message
 
 
@@ -110,3 +110,32 @@ def test_a_checksum_that_is_none_is_refused(tmp_path: Path, checksum: object) ->
     rewrite(tmp_path, files={"config.json": checksum})
     with pytest.raises(fk.CheckpointError, match=r"'config\.json' has no checksum"):
         read_manifest(tmp_path)
+
+
+def test_what_people_may_edit_is_listed_by_itself(tmp_path: Path) -> None:
+    write_manifest(tmp_path, {"config.json": SUM, "README.md": "1" * 64})
+    assert read_manifest(tmp_path) == {"config.json": SUM}
+    assert read_editable(tmp_path) == {"README.md": "1" * 64}
+
+
+def test_a_manifest_of_before_there_was_such_a_list_has_none(tmp_path: Path) -> None:
+    write_manifest(tmp_path, {"config.json": SUM})
+    assert "editable" not in json.loads((tmp_path / MANIFEST).read_text())
+    assert read_editable(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "editable", [["README.md"], {"photo.jpg": SUM}, {"config.json": SUM}, None]
+)
+def test_nothing_else_may_be_edited(tmp_path: Path, editable: object) -> None:
+    write_manifest(tmp_path, {"config.json": SUM})
+    rewrite(tmp_path, editable=editable)
+    with pytest.raises(fk.CheckpointError, match="is not what may be edited in this folder"):
+        read_manifest(tmp_path)
+
+
+def test_only_a_folder_with_shards_is_of_the_second_format(tmp_path: Path) -> None:
+    for name, version in (("model.safetensors", 1), ("model-00001-of-00002.safetensors", 2)):
+        (tmp_path / MANIFEST).unlink(missing_ok=True)
+        write_manifest(tmp_path, {name: SUM})
+        assert json.loads((tmp_path / MANIFEST).read_text())["format"] == version

@@ -28,7 +28,9 @@ def test_a_missing_file_a_link_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/hostname")
     (tmp_path / "folder").mkdir()
     for name in ("absent", "link", "folder"):
-        with pytest.raises(fk.CheckpointError, match=f"{name} is missing; save the model again"):
+        with pytest.raises(
+            fk.CheckpointError, match=f"{name} is missing; fetch it, or save the model"
+        ):
             read_text(tmp_path / name)
 
 

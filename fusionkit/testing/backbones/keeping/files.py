@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from fusionkit.assembly.branch import build_backbone
+from fusionkit.checkpoint.contents import TENSORS
 from fusionkit.checkpoint.load import load
-from fusionkit.checkpoint.save import TENSORS, save
+from fusionkit.checkpoint.save import save
 from fusionkit.errors import CheckpointError
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.values import Branch
