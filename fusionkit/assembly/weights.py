@@ -80,7 +80,11 @@ def fill_module(
 
 def note_source(backbone: Backbone, weights: Weights, report: LoadReport) -> None:
     """Writes down in a backbone what it was filled from."""
-    backbone.weights = str(weights.source).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    source = str(weights.source)
+    backbone.weights = source.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    backbone.license = None
+    on_hub = source.startswith(HUB)
+    backbone.base_model = source.removeprefix(HUB).partition("@")[0] if on_hub else None
     backbone.load_report = report
 
 

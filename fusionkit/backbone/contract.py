@@ -50,6 +50,9 @@ class Backbone(nn.Module, ABC):
         in_channels: the channels of the input.
         num_classes: the width k of the stock classifier's logits; ``None`` without classifier.
         weights: what pretrained weights were loaded, by their name; ``None`` for random ones.
+        license: of these weights, as their provider states it, such as ``"apache-2.0"``; ``None``
+            where it states none.
+        base_model: the name of these weights on the Hugging Face hub, ``owner/name``.
         load_report: what became of each name of a checkpoint of one's own that was loaded; the
             core sets it.
         fixed_size: the only (height, width) in pixels that the trunk takes; ``None`` for any.
@@ -79,6 +82,8 @@ class Backbone(nn.Module, ABC):
     in_channels: int = 3
     num_classes: int | None = None
     weights: str | None = None
+    license: str | None = None
+    base_model: str | None = None
     load_report: LoadReport | None = None
     fixed_size: tuple[int, int] | None = None
     size_multiple: int = 1

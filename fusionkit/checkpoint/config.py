@@ -35,6 +35,9 @@ CONFIG = "config.json"
 FORMAT = 1
 """The version of the saved folder; older ones are read for ever, newer ones refused."""
 
+OPTIONAL = ("license", "base_model")
+"""What is written of a branch where its provider stated it."""
+
 GIVEN = "a plugin given in Python"
 T = TypeVar("T")
 
@@ -50,6 +53,8 @@ class SavedBranch:
         weights: what pretrained weights it began with; ``None`` for random ones.
         rebuild: the provider's name and options that build it from nothing outside; ``None``
             where the recipe's own do.
+        license: of those weights, as the provider stated it.
+        base_model: their name on the Hugging Face hub.
     """
 
     origin: str
@@ -57,6 +62,8 @@ class SavedBranch:
     stages: tuple[str, ...]
     weights: str | None
     rebuild: tuple[str, Mapping[str, Any]] | None = None
+    license: str | None = None
+    base_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,8 @@ def describe(model: FusedModel) -> SavedModel:
             part.anatomy.stages,
             backbone.weights,
             _plain_rebuild(name, backbone.rebuild),
+            backbone.license or None,
+            backbone.base_model or None,
         )
     persistent = model.state_dict().keys()
     return SavedModel(
@@ -162,6 +171,7 @@ def format_config(saved: SavedModel) -> str:
                 "stages": list(branch.stages),
                 "weights": branch.weights,
                 **_rebuild_to_data(branch),
+                **{key: getattr(branch, key) for key in OPTIONAL if getattr(branch, key)},
             }
             for name, branch in saved.branches.items()
         },
@@ -220,14 +230,16 @@ def _branch(data: Any, path: Path) -> SavedBranch:
     weights = data.get("weights")
     if not all(isinstance(each, str) for each in stages):
         raise CheckpointError(f"{path}: the names of stages are no text")
-    if weights is not None and not isinstance(weights, str):
-        raise CheckpointError(f"{path}: the name of weights is no text")
+    for key in ("weights", *OPTIONAL):
+        if not isinstance(data.get(key, ""), str | None):
+            raise CheckpointError(f"{path}: the name of {key} is no text")
     return SavedBranch(
         _field(data, "from", str, path),
         _field(data, "embed_dim", int, path),
         tuple(stages),
         weights,
         _rebuild_from_data(data.get("rebuild"), path),
+        *(data.get(key) for key in OPTIONAL),
     )
 
 

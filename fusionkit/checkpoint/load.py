@@ -56,7 +56,9 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
     except CheckpointError as error:
         raise CheckpointError(_with_origins(error, saved)) from error
     for name, branch in saved.branches.items():
-        backbone_of(model, name).weights = branch.weights
+        backbone = backbone_of(model, name)
+        backbone.weights = branch.weights
+        backbone.license, backbone.base_model = branch.license, branch.base_model
     return model.eval().set_epoch(saved.epoch)
 
 

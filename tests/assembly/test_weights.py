@@ -11,6 +11,8 @@ from odd_toys import OddNet, build, images, odd_catalog
 from safetensors.torch import save_file
 
 import fusionkit as fk
+from fusionkit.assembly.weights import note_source
+from fusionkit.tensors.report import LoadReport
 
 
 def trained():
@@ -179,3 +181,14 @@ def test_position_embeddings_are_resized_only_when_asked(tmp_path):
     model = build_large(fk.Weights(path, resize=["pos*"]))
     assert report(model).resized == (("positions", (1, 17, 4), (1, 26, 4)),)
     assert torch.equal(model.branches["a"].positions[:, 0], small.positions[:, 0])
+
+
+def test_whose_weights_they_were_is_not_said_of_others(tmp_path):
+    _, state = trained()
+    save_file(state, tmp_path / "n.safetensors")
+    model = compose(None)
+    backbone = model.branches["a"]
+    backbone.license, backbone.base_model = "mit", "owner/before"
+    for source, name in ((tmp_path / "n.safetensors", None), ("hf-hub:owner/now@v1", "owner/now")):
+        note_source(backbone, fk.Weights(source), LoadReport())
+        assert (backbone.license, backbone.base_model) == (None, name)

@@ -38,6 +38,18 @@ def test_what_a_backbone_is_rebuilt_from_comes_back_as_plain_data() -> None:
     assert saved.branches["flow"].rebuild is None
 
 
+def test_whose_weights_a_branch_began_with_comes_back_where_it_is_stated() -> None:
+    model = toy_model()
+    model.branches["rgb"].license, model.branches["rgb"].base_model = "mit", "owner/name"
+    model.branches["flow"].license = ""
+    saved = describe(model)
+    assert parse_config(format_config(saved), HERE) == saved
+    rgb, flow = saved.branches["rgb"], saved.branches["flow"]
+    assert (rgb.license, rgb.base_model) == ("mit", "owner/name")
+    assert (flow.license, flow.base_model) == (None, None)
+    assert "license" not in json.loads(format_config(saved))["branches"]["flow"]
+
+
 @pytest.mark.parametrize(
     ("rebuild", "cause"),
     [
@@ -75,6 +87,7 @@ def test_types_of_buffers_that_are_not_saved_are_kept() -> None:
     [
         (lambda c: c.pop("format"), "its format is None, which no fusionkit writes"),
         (lambda c: c.update(format=True), "its format is True"),
+        (lambda c: c["branches"]["rgb"].update(license=1), "the name of license is no text"),
         (lambda c: c.pop("epoch"), "the field 'epoch' is missing or is no int"),
         (lambda c: c.update(epoch=-1), "the field 'epoch' is below 0"),
         (lambda c: c.update(epoch=True), "the field 'epoch' is missing or is no int"),

@@ -70,6 +70,9 @@ def test_a_tags_own_classifier_is_there_again(
     again = fk.load(folder)
     assert again.recipe == model.recipe
     assert again.branches["a"].weights == "vit_tiny_patch16_224.augreg_in21k"
+    for one in (model, again):
+        assert one.branches["a"].license == "apache-2.0"
+        assert one.branches["a"].base_model == "timm/vit_tiny_patch16_224.augreg_in21k"
     assert torch.equal(again(images(224)), model(images(224)))
 
 

@@ -177,8 +177,10 @@ def test_a_repository_on_the_hub_is_read_from_safetensors(monkeypatch, tmp_path)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
     backbone = MODELS["hf-hub:someone/thing"](weights="default", num_classes=3)
     assert backbone.weights == "hf-hub:someone/thing"
+    assert backbone.base_model == "someone/thing"
     assert asked[-1] == ("someone/thing", "model.safetensors")
     assert torch.equal(backbone.trunk.fc.weight, model.fc.weight)
+    assert MODELS["hf-hub:someone/thing"]().base_model is None
 
 
 def test_a_real_checkpoint_loads_into_the_trunk(shared_data):

@@ -90,6 +90,17 @@ def test_pretrained_weights_are_torchvisions_own(served: dict[str, Any], image: 
     assert build_backbone("resnet18").weights is None
 
 
+def test_a_licence_that_torchvision_states_is_passed_on(
+    served: dict[str, Any], image: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = find_weights("resnet18", "default")
+    served[entry.url] = stock_state("resnet18", image)
+    assert build_backbone("resnet18", weights="default").license is None
+    monkeypatch.setitem(entry.meta, "license", "https://example.org/LICENSE")
+    assert build_backbone("resnet18", weights="default").license == "https://example.org/LICENSE"
+    assert build_backbone("resnet18").license is None
+
+
 @pytest.mark.parametrize("channels", [1, 20])
 @torch.no_grad()
 def test_pretrained_first_layers_are_adapted(

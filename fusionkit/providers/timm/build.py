@@ -61,7 +61,7 @@ def build_backbone(
     else:
         trunk = load_trunk(source, description, in_channels, keeps_classifier, options)
     size = input_size(source, options)
-    return TimmBackbone(
+    backbone = TimmBackbone(
         trunk,
         description,
         in_channels=in_channels,
@@ -70,3 +70,7 @@ def build_backbone(
         rebuild=None if saved_config is not None else rebuild_of(source, name, weights, written),
         preprocessing=read_preprocessing(source.description, size, in_channels),
     )
+    if weights is not None:
+        backbone.license = source.description.get("license")
+        backbone.base_model = source.base_model
+    return backbone

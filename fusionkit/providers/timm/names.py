@@ -55,6 +55,13 @@ class Source:
         return self.name.removeprefix(HUB) if self.name.startswith(HUB) else None
 
     @property
+    def base_model(self) -> str | None:
+        """The repository on the hub that the weights lie in, without a revision."""
+        if self.repository is not None:
+            return self.repository.partition("@")[0]
+        return self.description.get("hf_hub_id") if self.is_registered else None
+
+    @property
     def num_classes(self) -> int:
         """How many classes the stock classifier has, 0 where there is none."""
         return int(self.description.get("num_classes", 1000))

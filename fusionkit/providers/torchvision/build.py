@@ -88,15 +88,18 @@ def build_backbone(
     }
     try:
         if family.frames is None:
-            return TorchvisionBackbone(trunk, family, **attributes)
-        frames = family.only_frames(trunk) if family.only_frames is not None else None
-        return TorchvisionVideoBackbone(trunk, family, fixed_frames=frames, **attributes)
+            backbone = TorchvisionBackbone(trunk, family, **attributes)
+        else:
+            frames = family.only_frames(trunk) if family.only_frames is not None else None
+            backbone = TorchvisionVideoBackbone(trunk, family, fixed_frames=frames, **attributes)
     except RuntimeError as error:
         if not options:
             raise
         raise OptionError(
             f"torchvision/{name} cannot run as the options {sorted(options)} make it: {error}"
         ) from error
+    backbone.license = None if entry is None else entry.meta.get("license")
+    return backbone
 
 
 def _decided(family: Family, trunk: nn.Module) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def test_a_repository_is_loaded_and_saved_without_it(hub: FakeHub, tmp_path: Pat
     with torch.no_grad():
         assert torch.equal(backbone(x, VECTOR).vector, stock(x).pooler_output)
     assert backbone.weights == "owner/tiny-vit"
+    assert backbone.base_model == "owner/tiny-vit"
     assert backbone.preprocessing == fk.Preprocessing(
         (32, 32), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bicubic"
     )

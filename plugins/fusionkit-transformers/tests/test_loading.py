@@ -79,6 +79,7 @@ def test_a_folder_gives_what_its_own_model_gives(family: str, tmp_path: Path) ->
     exact = 1e-6 if family == "siglip_vision_model" else 0  # whose tokens are laid out anew
     torch.testing.assert_close(vector, output.pooler_output.flatten(1), rtol=exact, atol=exact)
     assert backbone.weights == f"local-dir:{tmp_path}"
+    assert backbone.base_model is None
 
 
 @pytest.mark.parametrize(

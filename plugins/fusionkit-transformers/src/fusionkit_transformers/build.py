@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionkit import AssemblyError, Backbone, ConfigError, OptionError
 from fusionkit_transformers.hub import fetch_weights
-from fusionkit_transformers.names import is_model_type
+from fusionkit_transformers.names import FOLDER, is_model_type
 from fusionkit_transformers.source import Source, find_source, saved_settings
 
 __all__ = ["build_backbone"]
@@ -98,6 +98,8 @@ def build_backbone(
     )
     backbone, resolved = (build_images if kind.takes == "images" else build_texts)(wish)
     backbone.weights = name if weights is not None else None
+    if weights is not None and not name.startswith(FOLDER):
+        backbone.base_model = name.partition("@")[0]
     if not is_model_type(name) and not trust_remote_code:
         options = {
             "config": saved_settings(kind.config),
