@@ -10,6 +10,7 @@ import typer
 
 from fusionkit import __version__
 from fusionkit.cli.check import check
+from fusionkit.cli.checkpoint import checkpoint
 from fusionkit.cli.demo import demo
 from fusionkit.cli.failure import report
 from fusionkit.cli.info import show_info
@@ -38,6 +39,7 @@ app.command("plugins")(show_plugins)
 app.command("new-plugin")(new_plugin)
 app.command("check")(check)
 app.command("demo")(demo)
+app.add_typer(checkpoint, name="checkpoint")
 
 
 def _show_version(wanted: bool) -> None:

@@ -178,6 +178,7 @@ def test_f043_nothing_in_the_package_unpickles() -> None:
     package = Path(fusionkit.__file__).parent
     kit = package / "testing"  # reads back what it wrote itself, to see that it can
     own = {
+        package / "checkpoint" / "pickles" / "child.py",  # in a process of its own
         kit / "backbones" / "keeping" / "pickles.py",
         kit / "backbones" / "learning" / "ranks.py",
         kit / "backbones" / "learning" / "resume.py",
