@@ -12,7 +12,7 @@ from fusionkit.heads.parts.linear_classifier import fit_linear
 from fusionkit.heads.parts.norms import WholeBatchNorm
 from fusionkit.heads.parts.scores import BranchScores
 
-__all__ = ["fit_classifiers", "held_out_scores"]
+__all__ = ["fit_classifiers", "held_out_scores", "normalise"]
 
 FOLDS = 5
 
@@ -22,7 +22,7 @@ def fit_classifiers(scores: BranchScores, features: Mapping[str, Features], labe
     """Sets the linear layers of branches without a stock classifier by logistic regression."""
     for name, classifier in scores.classifiers.items():
         linear = _linear(classifier)
-        x = _normalise(classifier, features[name])
+        x = normalise(classifier, features[name])
         weight, bias = fit_linear(x, labels, linear.out_features)
         linear.weight.copy_(weight)
         linear.bias.copy_(bias)
@@ -64,7 +64,7 @@ def held_out_scores(
     for name in scores.names:
         if name in scores.classifiers:
             classifier = scores.classifiers[name]
-            x = _normalise(classifier, features[name]).double()
+            x = normalise(classifier, features[name]).double()
             found[name] = _score_in_turn(x, labels, folds, _linear(classifier).out_features)
         else:
             logits = features[name].logits
@@ -73,7 +73,7 @@ def held_out_scores(
     return {name: each[kept] for name, each in found.items()}, labels[kept]
 
 
-def _normalise(classifier: nn.Module, feature: Features) -> Tensor:
+def normalise(classifier: nn.Module, feature: Features) -> Tensor:
     """Gives what the linear layer sees of all samples, whose statistics a batch norm takes."""
     norm = classifier.norm
     assert feature.vector is not None

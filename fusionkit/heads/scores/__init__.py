@@ -1,6 +1,7 @@
 """Heads that join what the branches say about the classes, each on its own."""
 
 HEADS = {
+    "adaptive": "fusionkit.heads.scores.adaptive:Adaptive",
     "greedy_selection": "fusionkit.heads.scores.greedy_selection:GreedySelection",
     "majority_vote": "fusionkit.heads.scores.voting:MajorityVote",
     "max_probabilities": "fusionkit.heads.scores.max_probabilities:MaxProbabilities",
