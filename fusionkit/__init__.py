@@ -48,6 +48,15 @@ if TYPE_CHECKING:
     from fusionkit.recipe.values import Head as Head
     from fusionkit.recipe.values import Recipe as Recipe
     from fusionkit.recipe.weights import Weights as Weights
+    from fusionkit.surgery.average import average as average
+    from fusionkit.surgery.backbone_file import save_backbone as save_backbone
+    from fusionkit.surgery.copy_matching import copy_matching as copy_matching
+    from fusionkit.surgery.edit import add_branch as add_branch
+    from fusionkit.surgery.edit import drop_branch as drop_branch
+    from fusionkit.surgery.edit import replace_branch as replace_branch
+    from fusionkit.surgery.edit import replace_head as replace_head
+    from fusionkit.surgery.greedy import greedy_soup as greedy_soup
+    from fusionkit.surgery.update_norms import update_norms as update_norms
 
 __version__ = "0.1.0"
 
@@ -89,6 +98,15 @@ _HOMES = {
     "Head": "fusionkit.recipe.values",
     "Recipe": "fusionkit.recipe.values",
     "Weights": "fusionkit.recipe.weights",
+    "average": "fusionkit.surgery.average",
+    "save_backbone": "fusionkit.surgery.backbone_file",
+    "copy_matching": "fusionkit.surgery.copy_matching",
+    "add_branch": "fusionkit.surgery.edit",
+    "drop_branch": "fusionkit.surgery.edit",
+    "replace_branch": "fusionkit.surgery.edit",
+    "replace_head": "fusionkit.surgery.edit",
+    "greedy_soup": "fusionkit.surgery.greedy",
+    "update_norms": "fusionkit.surgery.update_norms",
 }
 
 _ROOMS = {"balance": "fusionkit.balance", "presets": "fusionkit.policy.presets"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
@@ -19,7 +19,7 @@ from fusionkit.head import FusionHead, HeadInput
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.values import Branch, Head, Recipe
 
-__all__ = ["assemble", "compose"]
+__all__ = ["assemble", "build_head", "compose"]
 
 Rebuild: TypeAlias = tuple[str, Mapping[str, Any]]
 
@@ -85,7 +85,7 @@ def assemble(
     recipe: Recipe,
     catalog: Catalog,
     *,
-    load_weights: bool,
+    load_weights: bool | Container[str],
     rebuilds: Mapping[str, Rebuild] | None = None,
 ) -> FusedModel:
     """Builds the model, or with ``load_weights=False`` one of random weights to be filled.
@@ -93,7 +93,7 @@ def assemble(
     Args:
         recipe: what to build.
         catalog: where names are looked up.
-        load_weights: whether to load pretrained weights.
+        load_weights: whether to load pretrained weights, or of which branches.
         rebuilds: ``Backbone.rebuild`` by branch, of the backbones that are to be filled.
     """
     if recipe.num_classes is None:
@@ -110,8 +110,9 @@ def assemble(
             source = _rebuilt(branch, rebuild) if rebuild is not None else branch
             entry = catalog.backbone(source.backbone)
             keeps = wants_logits if branch.classifier is None else branch.classifier
+            loads = load_weights if isinstance(load_weights, bool) else name in load_weights
             backbone = build_backbone(
-                source, entry.factory, recipe.num_classes if keeps else None, load_weights
+                source, entry.factory, recipe.num_classes if keeps else None, loads
             )
         except FusionKitError as error:
             raise located(error, f"branch {name!r} ({branch.backbone})") from error
@@ -129,7 +130,7 @@ def assemble(
         name: HeadInput(backbone.embed_dim, backbone.levels, backbone.num_classes)
         for name, backbone in backbones.items()
     }
-    head = _build_head(recipe.head, head_entry.factory, inputs, recipe.num_classes, catalog)
+    head = build_head(recipe.head, head_entry.factory, inputs, recipe.num_classes, catalog)
     parts = {
         name: build_part(name, resolved[name], backbone, head)
         for name, backbone in backbones.items()
@@ -152,13 +153,19 @@ def _origin(entry: BackboneEntry | HeadEntry) -> str:
     return f"{entry.distribution} {entry.version}"
 
 
-def _build_head(
+def build_head(
     head: Head,
     factory: Callable[..., Any],
     inputs: Mapping[str, HeadInput],
     num_classes: int,
     catalog: Catalog,
 ) -> FusionHead:
+    """Builds a head for what branches offer.
+
+    Raises:
+        ConfigError: an option is wrong as it was written.
+        AssemblyError: the branches do not fit the head, or its factory gave something else.
+    """
     options = deepcopy(dict(head.options))
     call: dict[str, Any] = {"num_classes": num_classes}
     if getattr(factory, "takes_catalog", False):

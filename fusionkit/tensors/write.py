@@ -19,11 +19,18 @@ __all__ = ["tensors_size", "write_tensors"]
 CHUNK = 1 << 20
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> str:
     """Writes a new file, flushes it to disk, and gives its SHA-256 in hexadecimal digits.
 
     A contiguous tensor on the CPU is written from where it lies. The file's mode is what the
     process's umask says; the library's own would let nobody else read it.
+
+    Args:
+        path: where to; nothing may be there.
+        tensors: by name.
+        metadata: what the header shall say besides, text by name.
 
     Raises:
         CheckpointError: a name or type is none that the format has; nothing is written then.
@@ -36,7 +43,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     with path.open("xb") as file:
         mode = os.fstat(file.fileno()).st_mode
     try:
-        save_file(_lay_out(tensors), path, metadata={"format": "pt"})
+        save_file(_lay_out(tensors), path, metadata={"format": "pt", **(metadata or {})})
     except SafetensorError as error:
         raise _system_error(error) from error
     path.chmod(mode & 0o777)

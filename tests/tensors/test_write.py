@@ -169,3 +169,8 @@ def test_the_size_is_known_about_right_beforehand(tmp_path: Path) -> None:
     write_tensors(tmp_path / "x", tensors)
     actual = (tmp_path / "x").stat().st_size
     assert actual <= tensors_size(tensors) < 1.01 * actual
+
+
+def test_what_the_header_says_besides_is_read_back(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "x", {"a": torch.ones(1)}, {"backbone": "timm/resnet18"})
+    assert read_header(tmp_path / "x").metadata == {"format": "pt", "backbone": "timm/resnet18"}

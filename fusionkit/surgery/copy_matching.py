@@ -1,0 +1,81 @@
+"""Copies the part that two models share from one into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from fusionkit.errors import CheckpointError, ConfigError
+from fusionkit.model.fused import FusedModel
+from fusionkit.surgery.subject import check_branch, check_model
+from fusionkit.tensors.match import load_tensors
+from fusionkit.tensors.report import LoadReport
+from fusionkit.tensors.state import state_of
+
+__all__ = ["copy_matching"]
+
+
+def copy_matching(
+    source: FusedModel,
+    target: FusedModel,
+    *,
+    branches: Sequence[str] | None = None,
+    head: bool = True,
+    except_for: Sequence[str] = (),
+) -> LoadReport:
+    """Copies branches and head of one model into another, by names and shapes.
+
+    Within what is copied, every tensor must be in both models with the same shape, but for those
+    that are named. Types and devices are the target's, and its parameters stay the objects that
+    they are, so that an optimizer goes on with them. If anything does not fit, nothing changes.
+
+    Args:
+        source: what is copied from; it is left as it is.
+        target: what is copied into, in place.
+        branches: their names; by default all that both models have.
+        head: whether the head is copied too.
+        except_for: globs over names such as ``"head.classifier.*"``, of tensors that are copied
+            where both models have them in one shape, and left alone where not.
+
+    Returns:
+        The report: what was loaded, and what kept its own values.
+
+    Raises:
+        ConfigError: a model has no such branch, or there is nothing to copy.
+        CheckpointError: a tensor is in one model only, or of another shape.
+    """
+    ours = check_model("copy_matching", source)
+    theirs = check_model("copy_matching", target)
+    if isinstance(branches, str) or isinstance(except_for, str):
+        raise ConfigError("branches and except_for are lists of text, not text")
+    if branches is None:
+        branches = [name for name in ours.recipe.branches if name in theirs.recipe.branches]
+    for name in branches:
+        check_branch(name, ours.recipe.branches)
+        check_branch(name, theirs.recipe.branches)
+    parts = (*(f"branches.{name}." for name in branches), *(("head.",) if head else ()))
+    if not parts:
+        raise ConfigError("there is nothing to copy: the models share no branch, and head=False")
+    targets = state_of(theirs)
+    tensors = {name: v for name, v in state_of(ours).items() if name.startswith(parts)}
+    free = {name for name in (*tensors, *targets) if any(fnmatchcase(name, g) for g in except_for)}
+    fitting = {
+        name: value
+        for name, value in tensors.items()
+        if name not in free or (name in targets and targets[name].shape == value.shape)
+    }
+    spared = [f"branches.{name}.*" for name in theirs.recipe.branches if name not in branches]
+    spared += [_literally(name) for name in targets if name in free]
+    spared += [] if head else ["head.*"]
+    try:
+        return load_tensors(theirs, fitting, "the source model", missing=spared)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}. Nothing was copied; name what may differ, as except_for=['head.*'], or "
+            "leave the head out with head=False"
+        ) from error
+
+
+def _literally(name: str) -> str:
+    """Gives the glob that matches this name alone."""
+    return "".join(f"[{each}]" if each in "*?[" else each for each in name)
