@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusionkit.card import Card as Card
     from fusionkit.catalog import Catalog as Catalog
     from fusionkit.checkpoint.load import load as load
+    from fusionkit.checkpoint.model_card import ModelCard as ModelCard
     from fusionkit.checkpoint.save import save as save
     from fusionkit.checkpoint.weights import load_weights as load_weights
     from fusionkit.errors import AssemblyError as AssemblyError
@@ -69,6 +70,7 @@ _HOMES = {
     "Card": "fusionkit.card",
     "Catalog": "fusionkit.catalog",
     "load": "fusionkit.checkpoint.load",
+    "ModelCard": "fusionkit.checkpoint.model_card",
     "save": "fusionkit.checkpoint.save",
     "load_weights": "fusionkit.checkpoint.weights",
     "compose": "fusionkit.assembly.compose",

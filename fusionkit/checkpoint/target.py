@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
+from fusionkit.checkpoint.manifest import MANIFEST, read_editable, read_manifest
 from fusionkit.errors import CheckpointError
 
 __all__ = ["check_replaceable", "check_target"]
@@ -60,7 +60,8 @@ def _check_own(target: Path, names: set[str]) -> None:
     known: set[str] = set()
     if MANIFEST in names:
         try:
-            known = {MANIFEST, *read_manifest(target)}
+            editable = {name for name in read_editable(target) if _is_plain(target / name)}
+            known = {MANIFEST, *read_manifest(target), *editable}
         except CheckpointError as error:
             raise CheckpointError(
                 f"{target} is not empty, and it cannot be told whether a save wrote what it "
@@ -72,3 +73,7 @@ def _check_own(target: Path, names: set[str]) -> None:
             f"{target} holds {strangers[0]!r:.80}, which no save wrote; choose another folder, "
             "so that nothing of yours is replaced"
         )
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
