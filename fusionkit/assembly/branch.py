@@ -10,6 +10,7 @@ from typing import Any
 from fusionkit.assembly.factory import call_factory
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.assembly.options import check_options
+from fusionkit.assembly.uninitialised import build_uninitialised
 from fusionkit.assembly.weights import fill_trunk, refuse_pickle
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
@@ -34,7 +35,8 @@ def build_backbone(
         branch: as the user wrote it.
         factory: from the catalog.
         num_classes: of the stock classifier, to keep it if it has so many; ``None`` drops it.
-        load_weights: ``False`` leaves the weights random, to be filled from a saved model.
+        load_weights: ``False`` leaves parameters and persistent buffers without values, all of
+            which the caller fills.
     """
     source = _source(branch)
     given = branch.weights if source is None else None
@@ -43,7 +45,13 @@ def build_backbone(
     options = deepcopy(dict(branch.options))
     call = {"in_channels": branch.in_channels, "weights": tag, "num_classes": num_classes}
     check_options(branch.backbone, factory, (), call, options)
-    backbone: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
+
+    def build() -> Backbone:
+        built: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
+        return built
+
+    filled = not load_weights or (source is not None and not source.missing)
+    backbone = build_uninitialised(build) if filled else build()
     _check_backbone(backbone, branch, num_classes)
     if tag is not None and backbone.weights is None:
         raise ConfigError(
@@ -54,6 +62,9 @@ def build_backbone(
         backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
     if source is not None and load_weights:
         fill_trunk(backbone, source, fresh=True)
+    stages: Any = getattr(backbone, "stages", ())
+    if isinstance(stages, tuple) and not stages:
+        backbone.stages = measure_stages(backbone)
     return backbone
 
 
@@ -91,9 +102,6 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
             "and the head makes a new one"
         )
     shape_lazy_layers(backbone)
-    stages: Any = getattr(backbone, "stages", ())
-    if isinstance(stages, tuple) and not stages:
-        backbone.stages = measure_stages(backbone)
 
 
 def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) -> Part:

@@ -52,7 +52,7 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
     _compare(model, saved, path)
     cast_floats(model, {**saved.dtypes, **{name: value.dtype for name, value in tensors.items()}})
     try:
-        load_tensors(model, tensors, str(path))
+        load_tensors(model, tensors, str(path), adopt=True)
     except CheckpointError as error:
         raise CheckpointError(_with_origins(error, saved)) from error
     for name, branch in saved.branches.items():

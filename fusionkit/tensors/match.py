@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -56,10 +55,9 @@ def load_tensors(
     values = _convert(targets, tensors, report, source)
     _check_values(targets, values, source)
     with torch.no_grad():
-        owners = Counter(value.untyped_storage().data_ptr() for value in _distinct(targets))
         for name, value in values.items():
             target = targets[name]
-            if adopt and _interchangeable(target, value, owners):
+            if adopt and _interchangeable(target, value):
                 target.data = value
             else:
                 target.copy_(value)
@@ -67,14 +65,16 @@ def load_tensors(
     return report
 
 
-def _distinct(targets: Mapping[str, Tensor]) -> Iterable[Tensor]:
-    return {id(value): value for value in targets.values()}.values()
-
-
-def _interchangeable(target: Tensor, value: Tensor, owners: Mapping[int, int]) -> bool:
+def _interchangeable(target: Tensor, value: Tensor) -> bool:
     """Tells whether a target's memory may be exchanged for a value's: it is nobody else's too."""
     alike = target.dtype == value.dtype and target.device == value.device
-    return alike and target.numel() > 0 and owners[target.untyped_storage().data_ptr()] == 1
+    alike = alike and target.stride() == value.stride() and target.numel() > 0
+    return alike and _holders(target) == _holders(torch.empty(1))
+
+
+def _holders(value: Tensor) -> int:
+    """Counts who holds a tensor's memory, such as views that a module keeps beside it."""
+    return int(torch._C._storage_Use_Count(value.untyped_storage()._cdata))
 
 
 def plan_load(

@@ -263,3 +263,35 @@ def test_f046_tables_kept_from_old_weights_are_dropped() -> None:
     load_tensors(model, {"0.bias": torch.ones(3)}, "file")
     assert model(torch.zeros(3)).tolist() == [1, 1, 1]
     assert not model.training
+
+
+class Shared(nn.Module):
+    """Keeps its weight's memory under a name of its own, which no state has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, 4))
+        self.beside = self.weight.data
+
+
+def test_memory_that_someone_else_has_too_is_written_to_and_not_exchanged() -> None:
+    shared = Shared()
+    load_tensors(shared, {"weight": torch.ones(4, 4)}, "file", adopt=True)
+    assert torch.equal(shared.beside, torch.ones(4, 4))
+
+
+def test_memory_of_another_layout_is_not_taken() -> None:
+    conv = nn.Conv2d(4, 4, 3, bias=False).to(memory_format=torch.channels_last)
+    load_tensors(conv, {"weight": torch.ones(4, 4, 3, 3)}, "file", adopt=True)
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_memory_that_is_the_modules_alone_is_exchanged() -> None:
+    model, tensors = net(), other_values()
+    load_tensors(model, tensors, "file", adopt=True)
+    taken = {
+        name
+        for name, value in model.state_dict().items()
+        if value.data_ptr() == tensors[name].data_ptr()
+    }
+    assert taken == set(tensors)
