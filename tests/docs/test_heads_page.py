@@ -59,12 +59,12 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
 
 
 def test_every_head_of_the_guide_is_there() -> None:
-    assert {name for _, names, _ in CHOICES for name in names} <= {*NAMES, "adaptive"}
+    assert {name for _, names, _ in CHOICES for name in names} <= set(NAMES)
 
 
-def test_only_one_head_is_recommended() -> None:
+def test_one_head_is_recommended() -> None:
     heads = fusionkit_heads()
-    assert {name for name in NAMES if heads[name].card.recommended} <= {"adaptive"}
+    assert [name for name in NAMES if heads[name].card.recommended] == ["adaptive"]
 
 
 def test_a_head_without_a_card_is_told_by_name() -> None:

@@ -79,6 +79,7 @@ class Adaptive(FusionHead):
         each=("norm", "classifier", "log softmax"),
         join="weighted mean, with a joint classifier",
         after=("times s", "log softmax"),
+        recommended=True,
     )
 
     def __init__(

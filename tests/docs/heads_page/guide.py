@@ -33,7 +33,8 @@ CHOICES = (
     (
         "you do not know yet, or have few labels, or a strong branch and a weak one",
         ("adaptive",),
-        "it is fitted to held-out samples so as not to be worse than the best branch",
+        "`fk.fit_head` weighs branches by samples held out from their classifiers, so that it is "
+        "meant to be no worse than the best branch",
     ),
     (
         "each branch keeps its stock classifier, and nothing is to be trained",
