@@ -40,8 +40,9 @@ def save_backbone(
 
     The file is what the provider's own model of that name takes, built for the same channels and
     with a classifier only if the branch has one; and so does ``Branch(name, weights=path)``. Its
-    metadata say what it is: ``backbone``, ``options``, ``weights``, ``from``, ``in_channels``,
-    ``num_classes`` and ``fusionkit``.
+    metadata say what it is: ``backbone`` and ``options``, the provider's name and what it is built
+    with; ``weights``, ``base_model`` and ``license``, of the weights that it began with;
+    ``from``, ``in_channels``, ``num_classes`` and ``fusionkit``.
 
     The file is written beside its place and put there in one step. Another such file in the same
     place is replaced; anything else is refused.
@@ -50,7 +51,8 @@ def save_backbone(
         model: as ``compose`` or ``load`` gave it.
         branch: its name.
         path: where to; ends with ``.safetensors``.
-        metadata: what the file shall say besides, such as ``{"license": "apache-2.0"}``.
+        metadata: what the file shall say besides or instead, such as
+            ``{"license": "apache-2.0"}``.
 
     Returns:
         The path.
@@ -102,12 +104,14 @@ def _describe(model: FusedModel, name: str) -> dict[str, str]:
         "backbone": built,
         "options": json.dumps(dict(options)),
         "weights": backbone.weights,
+        "base_model": backbone.base_model,
+        "license": backbone.license,
         "from": model.provenance.get(name),
         "in_channels": str(backbone.in_channels),
         "num_classes": None if backbone.num_classes is None else str(backbone.num_classes),
         OURS: fusionkit.__version__,
     }
-    return {key: text for key, text in said.items() if text is not None}
+    return {key: text for key, text in said.items() if text}
 
 
 def _check_target(target: Path) -> None:

@@ -79,6 +79,6 @@ def _carry(old: Backbone, new: Backbone) -> tuple[str, ...]:
         for name, buffer in new.named_buffers():
             if name not in tensors and name in held and held[name].shape == buffer.shape:
                 buffer.copy_(held[name])  # not saved with a model, but a part of it
-    new.weights = old.weights
-    new.load_report = old.load_report
+    new.weights, new.load_report = old.weights, old.load_report
+    new.license, new.base_model = old.license, old.base_model
     return report.loaded

@@ -122,9 +122,11 @@ def test_torchvisions_trunk_without_classifier(tmp_path):
 def test_it_says_what_it_is(tmp_path):
     model = fused()
     model.branches["flow"].weights = "in1k"
+    model.branches["flow"].license = "mit"
+    model.branches["flow"].base_model = "owner/name"
     model.branches["flow"].rebuild = ("tiny", {"width": 16})
-    licence = {"license": "apache-2.0"}
-    path = fk.save_backbone(model, "flow", tmp_path / "a" / "x.safetensors", metadata=licence)
+    path = tmp_path / "a" / "x.safetensors"
+    fk.save_backbone(model, "flow", path, metadata={"task": "gestures"})
     said = metadata_of(path)
     assert said == {
         "format": "pt",
@@ -134,8 +136,12 @@ def test_it_says_what_it_is(tmp_path):
         "from": "a plugin given in Python",
         "in_channels": "5",
         "fusionkit": fk.__version__,
-        "license": "apache-2.0",
+        "license": "mit",
+        "base_model": "owner/name",
+        "task": "gestures",
     }
+    assert fk.save_backbone(model, "flow", path, metadata={"license": "apache-2.0"}) == path
+    assert metadata_of(path)["license"] == "apache-2.0"
     path = fk.save_backbone(model, "rgb", tmp_path / "y.safetensors")
     assert json.loads(metadata_of(path)["options"]) == {}
     assert "weights" not in metadata_of(path)

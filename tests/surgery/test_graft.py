@@ -36,11 +36,16 @@ def test_ties_stay_ties():
     assert new.branches["a"].three.weight is new.branches["a"].two.weight
 
 
-def test_the_load_report_and_the_weights_name_stay():
-    old = build({"a": "odd", "b": "odd"})
-    old.branches["a"].weights = "v1"
+def test_what_is_known_of_its_weights_stays(tmp_path):
+    path = fk.save_backbone(build({"a": "odd"}), "a", tmp_path / "v1.safetensors")
+    old = build({"a": fk.Branch("odd/odd", weights=path), "b": "odd"})
+    old.branches["a"].license, old.branches["a"].base_model = "mit", "owner/name"
     new, _ = fk.drop_branch(old, "b", catalog=odd_catalog())
-    assert new.branches["a"].weights == "v1"
+    facts = ("weights", "license", "base_model", "load_report", "rebuild")
+    for name in facts:
+        assert getattr(new.branches["a"], name) == getattr(old.branches["a"], name)
+    assert new.branches["a"].weights == "v1.safetensors"
+    assert new.branches["a"].load_report.loaded
 
 
 def test_frozen_parts_do_not_hide_what_its_author_fixed():
