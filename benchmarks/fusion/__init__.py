@@ -1,0 +1,1 @@
+"""What ``fusion_table.py`` is made of: data, contenders, and the table."""
