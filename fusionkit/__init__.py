@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from fusionkit.backbone.depth import Stage as Stage
     from fusionkit.card import Card as Card
     from fusionkit.catalog import Catalog as Catalog
+    from fusionkit.checkpoint.from_hub import from_pretrained as from_pretrained
     from fusionkit.checkpoint.load import load as load
     from fusionkit.checkpoint.model_card import ModelCard as ModelCard
+    from fusionkit.checkpoint.push import push_to_hub as push_to_hub
     from fusionkit.checkpoint.save import save as save
     from fusionkit.checkpoint.weights import load_weights as load_weights
     from fusionkit.errors import AssemblyError as AssemblyError
@@ -71,6 +73,8 @@ _HOMES = {
     "Catalog": "fusionkit.catalog",
     "load": "fusionkit.checkpoint.load",
     "ModelCard": "fusionkit.checkpoint.model_card",
+    "from_pretrained": "fusionkit.checkpoint.from_hub",
+    "push_to_hub": "fusionkit.checkpoint.push",
     "save": "fusionkit.checkpoint.save",
     "load_weights": "fusionkit.checkpoint.weights",
     "compose": "fusionkit.assembly.compose",

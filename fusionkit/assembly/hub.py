@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 
 from fusionkit.errors import CheckpointError
 
-__all__ = ["fetch"]
+__all__ = ["explain", "fetch"]
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "config.json"]
 
@@ -32,34 +33,58 @@ def fetch(name: str) -> Path:
             snapshot_download(repository, revision=revision or None, allow_patterns=PATTERNS)
         )
     except Exception as error:  # the library raises what httpx, the hub and the disk raise
-        raise CheckpointError(_explain(name, error)) from error
+        raise CheckpointError(explain(name, error)) from error
 
 
-def _explain(name: str, error: Exception) -> str:
+def explain(name: str, error: Exception) -> str:
+    """Says why the hub did not do what it was asked for, and what to do about it."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
+        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    if isinstance(error, GatedRepoError):
-        return (
+    wraps = isinstance(error, (LocalEntryNotFoundError, RuntimeError))
+    if wraps and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # why it looked in the cache, or why an upload ended
+    reasons: dict[type[Exception], str] = {
+        GatedRepoError: (
             f"hf-hub:{name} is given only to who has agreed to its licence: agree on its page and "
             "run `hf auth login`, or download it once and give the folder"
-        )
-    if isinstance(error, RepositoryNotFoundError):
-        return (
+        ),
+        RepositoryNotFoundError: (
             f"the hub has no repository {name!r} that you may see; look at the spelling, run "
             "`hf auth login` if it is private, or give a folder"
+        ),
+        RevisionNotFoundError: f"hf-hub:{name}: the repository has no such branch, tag or commit",
+        HFValidationError: (
+            f"hf-hub:{name} is no name on the hub, which is written hf-hub:owner/name"
+        ),
+    }
+    for kind, reason in reasons.items():
+        if isinstance(error, kind):
+            return reason
+    return _explain_status(name, error)
+
+
+def _explain_status(name: str, error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return (
+            f"hf-hub:{name}: the hub does not know who is asking; run `hf auth login`, or give a "
+            "token that is valid"
         )
-    if isinstance(error, RevisionNotFoundError):
-        return f"hf-hub:{name}: the repository has no such branch, tag or commit"
-    if isinstance(error, HFValidationError):
-        return f"hf-hub:{name} is no name on the hub, which is written hf-hub:owner/name"
-    first = (str(error).strip().splitlines() or [""])[0][:200]
+    if status == HTTPStatus.FORBIDDEN:
+        return (
+            f"hf-hub:{name}: the hub does not allow you that; look at the rights of your token, "
+            "and at yours in that repository"
+        )
+    said = " ".join(str(error).split())[:200]
+    if isinstance(error, ValueError):
+        return f"hf-hub:{name}: {said}"
     return (
-        f"cannot fetch hf-hub:{name}: no network, or the hub does not answer "
-        f"({type(error).__name__}: {first}); download it where there is a network and give the "
-        "folder"
+        f"hf-hub:{name}: no network, or the hub does not answer as it should "
+        f"({type(error).__name__}: {said}); where there is no network, give a folder"
     )

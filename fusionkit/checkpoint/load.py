@@ -10,13 +10,16 @@ from torch import Tensor
 from fusionkit.assembly.compose import assemble
 from fusionkit.assembly.factory import reworded
 from fusionkit.catalog import Catalog
+from fusionkit.checkpoint.bounds import Bounds
 from fusionkit.checkpoint.config import CONFIG, SavedModel, backbone_of, parse_config
 from fusionkit.checkpoint.contents import INDEX, TENSORS, is_contents, read_contents
 from fusionkit.checkpoint.leftovers import recover
 from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
+from fusionkit.checkpoint.model_card import is_hub_name
 from fusionkit.checkpoint.texts import read_text
 from fusionkit.errors import CheckpointError, FusionKitError, did_you_mean
 from fusionkit.model.fused import FusedModel
+from fusionkit.recipe.weights import HUB
 from fusionkit.tensors.cast import cast_floats
 from fusionkit.tensors.match import load_tensors
 
@@ -48,7 +51,8 @@ def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> Fuse
     path = Path(folder)
     saved, tensors = _read(path)
     _check_sizes(saved, tensors, path / CONFIG)
-    model = _build(saved, catalog or Catalog.installed())
+    with Bounds(tensors, path / CONFIG):
+        model = _build(saved, catalog or Catalog.installed())
     _compare(model, saved, path)
     cast_floats(model, {**saved.dtypes, **{name: value.dtype for name, value in tensors.items()}})
     try:
@@ -100,6 +104,13 @@ def _read_once(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
 
 
 def _no_folder(path: Path) -> str:
+    name, at, revision = path.as_posix().removeprefix(HUB).partition("@")
+    if path.as_posix().startswith(HUB) or (at and is_hub_name(name)):
+        asked = f", revision={revision!r}" if at else ""
+        return (
+            f"there is no folder {path}; load does not download, but "
+            f"from_pretrained({name!r}{asked}) does"
+        )
     if path.is_file():
         if (path.parent / MANIFEST).is_file():
             return f"{path} is one file of a saved model; load its folder, {str(path.parent)!r}"
