@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections import OrderedDict
 from unittest import mock
 
 import pytest
@@ -107,6 +108,18 @@ def test_torchvisions_classifiers_on_the_side_are_left_out(tmp_path, name, size)
     x = images(size=size)
     with torch.no_grad():
         assert torch.equal(stock.eval()(x), model(x))
+    assert_taken_back(model, path)
+
+
+def test_torchvisions_mnasnet_asks_for_a_version(tmp_path):
+    model = composed("torchvision/mnasnet0_5", "mean_logits", num_classes=1000)
+    path = fk.save_backbone(model, "rgb", tmp_path / "rgb.safetensors")
+    state = OrderedDict(load_file(path))
+    state._metadata = {"": {"version": 2}}
+    stock = torchvision.models.mnasnet0_5()
+    stock.load_state_dict(state, strict=True)
+    with torch.no_grad():
+        assert torch.equal(stock.eval()(images()), model(images()))
     assert_taken_back(model, path)
 
 
