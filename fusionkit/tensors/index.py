@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,15 @@ def read_index(path: Path) -> dict[Path, Header]:
 
 
 def _read_places(path: Path) -> dict[str, str]:
+    # What is no file, such as a pipe or a device, may never end, or never begin.
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is no index of shards: it is no file")
     try:
-        if path.stat().st_size > MAX_HEADER:
+        with path.open("rb") as file:
+            raw = file.read(MAX_HEADER + 1)
+        if len(raw) > MAX_HEADER:
             raise CheckpointError(f"{path}: an index of more than {MAX_HEADER:,} bytes is refused")
-        text = path.read_text(encoding="utf-8")
+        text = raw.decode("utf-8")
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     except UnicodeDecodeError as error:
@@ -88,7 +94,7 @@ def _beside(path: Path, name: str) -> Path:
     plain = name.endswith(".safetensors") and name.isprintable() and not FORBIDDEN & set(name)
     plain = plain and not name.startswith(".")
     # A hub's cache links its files to blobs of other names, in one folder of its own.
-    if plain and (shard.resolve().parent == path.parent.resolve() or in_hub_cache(shard)):
+    if plain and (_real(shard).parent == _real(path.parent) or in_hub_cache(shard)):
         return shard
     raise CheckpointError(
         f"{path}: {name!r:.200} is not the name of a .safetensors file beside the index"
@@ -98,10 +104,14 @@ def _beside(path: Path, name: str) -> Path:
 def in_hub_cache(shard: Path) -> bool:
     """Tells whether a link leads to the blobs of the same repository in a hub's cache."""
     snapshots = shard.parent.parent
-    return (
-        snapshots.name == "snapshots"
-        and shard.resolve().parent == (snapshots.parent / "blobs").resolve()
+    return snapshots.name == "snapshots" and _real(shard).parent == _real(
+        snapshots.parent / "blobs"
     )
+
+
+def _real(path: Path) -> Path:
+    # Path.resolve raises RuntimeError where links lead in a circle, before Python 3.13.
+    return Path(os.path.realpath(path))
 
 
 def _first_twice(headers: dict[Path, Header]) -> str:

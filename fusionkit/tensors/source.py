@@ -84,7 +84,13 @@ def open_source(path: str | Path) -> TensorSource:
         CheckpointError: there is nothing, or nothing that is safetensors, or a folder holds more
             than one set of tensors; or an index and its shards disagree.
     """
-    path = Path(path)
+    try:
+        return _open(Path(path))
+    except OSError as error:  # such as a name that is too long for the system
+        raise CheckpointError(f"cannot read {str(path)[:200]}: {error.strerror}") from error
+
+
+def _open(path: Path) -> TensorSource:
     if path.is_dir():
         path = _find_in(path)
     if path.name.lower().endswith(INDEX):

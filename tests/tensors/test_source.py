@@ -208,3 +208,34 @@ def test_f040_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(CheckpointError, match="there is no file"):
         open_source(tmp_path / "pipe.safetensors")
+
+
+def link_to_zero(path):
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no named pipes")
+@pytest.mark.parametrize("plant", [os.mkfifo, link_to_zero], ids=["pipe", "zero"])
+def test_f040_an_index_that_is_no_file_is_refused_and_not_waited_for(tmp_path, plant):
+    path = tmp_path / "model.safetensors.index.json"
+    plant(path)
+    with pytest.raises(CheckpointError, match="no index of shards: it is no file"):
+        open_source(path)
+
+
+def test_f040_links_in_a_circle_are_refused(tmp_path):
+    folder = write_shards(tmp_path).parent
+    shard = next(folder.glob("*-of-*.safetensors"))
+    shard.unlink()
+    shard.symlink_to(shard.name)
+    with pytest.raises(CheckpointError, match="is missing"):
+        open_source(folder)
+
+
+def test_f040_a_name_that_the_system_finds_too_long_is_refused(tmp_path):
+    name = "x" * 5000 + ".safetensors"
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": name}}))
+    for path in (index, tmp_path, tmp_path / name):
+        with pytest.raises(CheckpointError, match=r"cannot read .*too long"):
+            open_source(path)
