@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from fusionkit.errors import AssemblyError
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.run import check_features
+from fusionkit.model.sketch import Sketch
 
 __all__ = ["measure_stages", "unread_parameters"]
 
@@ -83,7 +85,7 @@ def unread_parameters(backbone: Backbone, reads: Reads) -> frozenset[str]:
         parameters = dict(trunk_of(twin).named_parameters())
         for value in parameters.values():
             value.requires_grad_(value.is_floating_point())
-        with saved_tensors_hooks(lambda value: None, _never):
+        with Sketch(), saved_tensors_hooks(lambda value: None, _never):
             features = twin(example, reads)
         channels = tuple(twin.levels[level].channels for level in reads.levels)
         check_features("its forward pass", twin, features, reads, channels)
@@ -124,6 +126,10 @@ def _meta_twin(backbone: Backbone, batch: int) -> tuple[Backbone, Any]:
         memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
     for buffer in backbone.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
+    for module in backbone.modules():
+        for value in vars(module).values():
+            if type(value) in (dict, OrderedDict) and not value:
+                memo[id(value)] = type(value)()  # mostly no hooks, which deepcopy is slow at
     example = pytree.tree_map_only(Tensor, lambda value: value.to("meta"), backbone.example(batch))
     twin = deepcopy(backbone, memo)
     twin.eval()

@@ -11,12 +11,18 @@ def drop_old_tables(module: nn.Module) -> None:
     """Puts every module into train mode, into eval mode, and back into the mode that it was in.
 
     Some trunks keep tables in eval mode, such as biases by position, and drop them only when
-    the mode is set. Each module is asked itself, since one above it may keep it in eval mode.
+    the mode is set. Each module is asked itself, since one above it may keep it in eval mode;
+    of those that do nothing but note the mode, none is.
     """
     were = [(part, part.training) for part in module.modules()]
     for mode in (True, False):
         for part, _ in were:
-            part.train(mode)
+            if _does_more(part):
+                part.train(mode)
     for part, was in were:  # from the outside in, since setting one sets all below it
         if part.training != was:
             part.train(was)
+
+
+def _does_more(part: nn.Module) -> bool:
+    return type(part).train is not nn.Module.train or "train" in vars(part)

@@ -149,7 +149,8 @@ def _run(
     """Gives the trace, the size it was taken at, and which sizes the model takes."""
     source, channels = question.source, question.in_channels
     try:
-        return trace_model(model, channels, size), size, *find_sizes(model, channels, size)
+        trace = trace_model(model, channels, size)
+        return trace, size, *find_sizes(model, channels, size, trace)
     except REFUSALS as error:
         if "meta tensors" in str(error):
             return _run_small(question, size)
@@ -172,7 +173,8 @@ def _run_small(
     for part in (8, 4, 2):
         small = size[0] // part, size[1] // part
         try:
-            return trace_model(model, channels, small), small, *find_sizes(model, channels, small)
+            trace = trace_model(model, channels, small)
+            return trace, small, *find_sizes(model, channels, small, trace)
         except REFUSALS:
             continue
     return trace_model(model, channels, size), size, size, 1

@@ -66,6 +66,10 @@ class _Reader(TorchFunctionMode):
         if args and isinstance(args[0], Tensor) and args[0].is_meta:
             if called in SAME_SHAPE:
                 return args[0]
+            if called == "linear" and args[0].shape[-1] == args[1].shape[1]:
+                return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
+            if called == "scaled_dot_product_attention":
+                return args[0].new_empty(*args[0].shape[:-1], args[2].shape[-1])
             if called == "lstm" and isinstance(args[1], list | tuple):
                 width = args[1][0].shape[-1] * (2 if args[7] else 1)
                 return args[0].new_empty(*args[0].shape[:2], width), *args[1]
@@ -105,7 +109,7 @@ def pool_positions(features: Tensor) -> Tensor:
 
 
 def find_sizes(
-    model: nn.Module, channels: int, size: tuple[int, int]
+    model: nn.Module, channels: int, size: tuple[int, int], here: Trace
 ) -> tuple[tuple[int, int] | None, int]:
     """Gives the only size that a model takes, or ``None`` and what sides must be multiples of.
 
@@ -116,7 +120,6 @@ def find_sizes(
     if type(model).__module__ in BLIND:
         return size, 1
     height, width = size
-    here = trace_model(model, channels, size).maps
     for step in STEPS:
         if height % step or width % step:
             continue
@@ -126,7 +129,7 @@ def find_sizes(
             there = trace_model(model, channels, (height + offset, width + offset)).maps
         except REFUSALS:
             continue
-        if any(len(shape) == 4 for shape in here) and here == there:
+        if any(len(shape) == 4 for shape in here.maps) and here.maps == there:
             break
         return None, step
     return size, 1
