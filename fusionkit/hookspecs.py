@@ -32,7 +32,9 @@ class BackboneFactory(Protocol):
     """Builds one backbone; unknown options are a ``TypeError``.
 
     It may have an attribute ``available_weights``, the names of its pretrained weights or a
-    function that gives them, for ``fusionkit info`` to show.
+    function that gives them, for ``fusionkit info`` to show; and ``layout``, a function that gives
+    the shapes by name of what a stock checkpoint must hold for the trunk, and globs of what else
+    it may hold, for ``fusionkit checkpoint match`` to ask many models quickly.
     """
 
     def __call__(

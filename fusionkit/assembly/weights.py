@@ -25,7 +25,14 @@ from fusionkit.tensors.resize import resize_tensor
 from fusionkit.tensors.source import TensorSource, open_source
 from fusionkit.tensors.state import state_of
 
-__all__ = ["fill_module", "fill_trunk", "note_source", "plan_trunk", "refuse_pickle"]
+__all__ = [
+    "fill_module",
+    "fill_trunk",
+    "note_source",
+    "plan_trunk",
+    "refuse_pickle",
+    "wanted_shapes",
+]
 
 RGB = 3
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
@@ -171,13 +178,7 @@ def _prefixes(
     """Gives what takes the place of the beginning of the file's names."""
     if weights.rename is not None:
         return dict(weights.rename)
-    flexible = (*first_layers, *weights.missing, *weights.resize)
-    first_names = {id(value): name for name, value in reversed(list(targets.items()))}
-    ours = {
-        name: tuple(value.shape)
-        for name, value in targets.items()
-        if first_names[id(value)] == name and not any(fnmatchcase(name, glob) for glob in flexible)
-    }
+    ours = wanted_shapes(targets, (*first_layers, *weights.missing, *weights.resize))
     theirs = {name: entry.shape for name, entry in source.entries.items()}
     found = find_renamings(theirs, ours)
     if len(found) > 1:
@@ -192,6 +193,23 @@ def _prefixes(
             raise CheckpointError(f"{weights.source} does not fit: {hint}")
         return {}
     return found[0].as_prefixes()
+
+
+def wanted_shapes(
+    targets: Mapping[str, Tensor], flexible: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """Gives the shapes that a file must have: not of tied tensors' further names.
+
+    Args:
+        targets: the module's tensors by name; tied ones are one object.
+        flexible: globs over names whose shapes may differ.
+    """
+    first_names = {id(value): name for name, value in reversed(list(targets.items()))}
+    return {
+        name: tuple(value.shape)
+        for name, value in targets.items()
+        if first_names[id(value)] == name and not any(fnmatchcase(name, glob) for glob in flexible)
+    }
 
 
 def _renamed(

@@ -6,10 +6,7 @@ from pathlib import Path
 
 __all__ = ["LONGEST_MAGIC", "describe_foreign"]
 
-CONVERT = (
-    "load it where you trust it with torch.load(path, weights_only=True) and write the tensors "
-    "with safetensors.torch.save_file"
-)
+CONVERT = "`fusionkit checkpoint convert` makes a safetensors file of it"
 KINDS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer; run 'git lfs pull' to get the file itself"),
     (b"PK\x03\x04", f"a zip archive, such as torch.save writes; {CONVERT}"),

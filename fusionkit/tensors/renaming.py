@@ -11,7 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Renaming", "Shapes", "explain_renaming", "find_renamings", "rename"]
+__all__ = [
+    "Renaming",
+    "Shapes",
+    "explain_renaming",
+    "find_renamings",
+    "nearest_renaming",
+    "rename",
+]
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -54,14 +61,10 @@ def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
 
     That is worth telling only where it is more than half, and more than without one.
     """
-    best = max(
-        _candidates(theirs, ours), key=lambda each: _matched(each, theirs, ours), default=None
-    )
+    best = nearest_renaming(theirs, ours)
     if best is None:
         return ""
     count = _matched(best, theirs, ours)
-    if 2 * count <= len(ours) or count <= _matched(Renaming(), theirs, ours):
-        return ""
     first = next(name for name, shape in ours.items() if not _is_found(best, name, shape, theirs))
     there = theirs.get(_original(best, first))
     what = f"has shape {there} in the file, {ours[first]} in the model" if there else "is missing"
@@ -70,6 +73,19 @@ def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
         f"{first!r:.200} {what}; if that is meant, write the exceptions down: "
         f"Weights(..., rename={best.as_prefixes()!r}, missing=[...])"
     )
+
+
+def nearest_renaming(theirs: Shapes, ours: Shapes) -> Renaming | None:
+    """Gives the renaming under which most of our names are found.
+
+    There is none where that is not more than half, and more than without one.
+    """
+    best = max(
+        _candidates(theirs, ours), key=lambda each: _matched(each, theirs, ours), default=Renaming()
+    )
+    count = _matched(best, theirs, ours)
+    worth = 2 * count > len(ours) and count > _matched(Renaming(), theirs, ours)
+    return best if worth else None
 
 
 def _candidates(theirs: Shapes, ours: Shapes) -> list[Renaming]:

@@ -41,6 +41,7 @@ class TimmModels(Mapping[str, "BackboneFactory"]):
 
     def __getitem__(self, name: str) -> BackboneFactory:
         from fusionkit.providers.timm.build import build_backbone
+        from fusionkit.providers.timm.layout import read_layout
         from fusionkit.providers.timm.names import available_weights, refuse_unknown_tag
 
         if name not in self:
@@ -48,6 +49,7 @@ class TimmModels(Mapping[str, "BackboneFactory"]):
             raise KeyError(name)
         factory = partial(build_backbone, name)
         factory.available_weights = partial(available_weights, name)  # type: ignore[attr-defined]
+        factory.layout = partial(read_layout, name)  # type: ignore[attr-defined]
         return factory
 
 

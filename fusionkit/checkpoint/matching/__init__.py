@@ -1,0 +1,1 @@
+"""Which of the installed architectures a file of tensors fits."""
