@@ -8,8 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.maps.channel_attention import MultiScaleChannelAttention
 from fusionkit.heads.parts.map_pool import MapPool
 from fusionkit.heads.parts.maps import BranchMaps

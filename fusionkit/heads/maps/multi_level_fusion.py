@@ -8,8 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.levels import EachLevel, find_level, find_places, read_levels
 from fusionkit.heads.parts.norms import vector_norm
 from fusionkit.heads.parts.options import (

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
 from fusionkit.heads.parts.levels import EachLevel, find_level, read_levels
 from fusionkit.heads.parts.map_pool import MapPool

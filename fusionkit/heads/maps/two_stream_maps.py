@@ -8,8 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.maps.map_fusions import ConcatFusion, ConvFusion, MaxFusion, SumFusion
 from fusionkit.heads.parts.levels import find_places, read_levels
 from fusionkit.heads.parts.map_pool import MapPool

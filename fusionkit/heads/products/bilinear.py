@@ -9,8 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.cost import MAX_PARAMETERS, refuse_above
 from fusionkit.heads.parts.options import check_dropout
 from fusionkit.heads.parts.places import BranchPlaces

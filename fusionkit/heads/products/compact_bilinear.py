@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.count_sketch import CountSketch
 from fusionkit.heads.parts.options import check_dropout, check_width
 from fusionkit.heads.parts.places import BranchPlaces

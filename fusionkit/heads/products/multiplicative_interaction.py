@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.cost import MAX_PARAMETERS, planned_widths, refuse_above
 from fusionkit.heads.parts.precision import at_least_float32
 from fusionkit.heads.parts.vectors import BranchVectors

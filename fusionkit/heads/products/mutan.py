@@ -7,8 +7,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.options import check_choice, check_dropout, check_width
 from fusionkit.heads.parts.precision import at_own_precision
 from fusionkit.heads.parts.sum_of_products import SumOfProducts

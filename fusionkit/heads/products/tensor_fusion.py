@@ -10,8 +10,7 @@ from typing import final
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.cost import MAX_PARAMETERS, planned_widths, refuse_above
 from fusionkit.heads.parts.options import check_widths
 from fusionkit.heads.parts.perceptron import perceptron

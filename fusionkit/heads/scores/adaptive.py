@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.held_out import normalise
 from fusionkit.heads.parts.minimise import minimise
 from fusionkit.heads.parts.options import check_flag

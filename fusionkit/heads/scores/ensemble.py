@@ -7,7 +7,7 @@ from typing import final
 
 from torch import Tensor
 
-from fusionkit.heads.card import Card
+from fusionkit import Card
 from fusionkit.heads.scores.averaging import Averaging, log_softmaxes
 
 __all__ = ["MeanLogProbabilities", "MeanLogits", "MeanProbabilities"]

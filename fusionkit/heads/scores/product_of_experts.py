@@ -9,8 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from fusionkit import HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, HeadInput
 from fusionkit.heads.parts.temperatures import Temperature
 from fusionkit.heads.scores.averaging import Averaging, log_softmaxes
 

@@ -8,8 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import AssemblyError, ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import AssemblyError, Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.held_out import fit_classifiers, held_out_scores
 from fusionkit.heads.parts.linear_classifier import fit_linear
 from fusionkit.heads.parts.options import check_flag, check_widths, is_number

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, final
 
-from fusionkit import HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, HeadInput
 from fusionkit.heads.parts.weights import Weights
 from fusionkit.heads.scores.ensemble import MeanProbabilities
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from fusionkit import AssemblyError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import AssemblyError, Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.held_out import fit_classifiers
 from fusionkit.heads.parts.scores import BranchScores
 

@@ -8,8 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import AssemblyError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import AssemblyError, Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
 from fusionkit.heads.parts.options import check_width
 from fusionkit.heads.parts.tokens import BranchTokens

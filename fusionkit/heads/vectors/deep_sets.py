@@ -8,8 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.options import check_choice, check_width, check_widths
 from fusionkit.heads.parts.perceptron import ACTIVATIONS, perceptron
 from fusionkit.heads.parts.pools import POOLS

@@ -8,8 +8,7 @@ from typing import ClassVar, final
 
 from torch import Tensor, nn
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.options import check_width
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.pools import max_of, mean_of, product_of, sum_of

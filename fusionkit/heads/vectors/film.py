@@ -8,8 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import AssemblyError, ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import AssemblyError, Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
 from fusionkit.heads.parts.maps import BranchMaps
 from fusionkit.heads.parts.options import (

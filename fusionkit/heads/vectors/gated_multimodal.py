@@ -8,8 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from fusionkit import ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
 from fusionkit.heads.parts.options import check_flag, check_width
 from fusionkit.heads.parts.perceptron import perceptron

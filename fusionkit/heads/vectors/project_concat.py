@@ -8,8 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fusionkit import Features, FusionHead, HeadInput
-from fusionkit.heads.card import Card
+from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.options import check_width
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.vectors import BranchVectors

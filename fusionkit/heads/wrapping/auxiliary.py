@@ -7,8 +7,16 @@ from typing import Any, final
 
 from torch import Tensor
 
-from fusionkit import AssemblyError, Catalog, Features, FusionHead, HeadInput, OptionError, Reads
-from fusionkit.heads.card import Card
+from fusionkit import (
+    AssemblyError,
+    Card,
+    Catalog,
+    Features,
+    FusionHead,
+    HeadInput,
+    OptionError,
+    Reads,
+)
 from fusionkit.heads.parts.scores import BranchScores
 
 __all__ = ["Auxiliary"]
