@@ -69,14 +69,16 @@ def unite(
 
 
 def _compose(branches: Mapping[str, Branch], pair: Pair, catalog: Catalog) -> FusedModel:
-    """Composes, with another policy where there is no norm or bias that alone could learn."""
+    """Composes, with all to learn where a policy asks for more stages or norms than are read."""
     try:
         return compose(branches, pair.head, CLASSES, catalog=catalog)
     except PolicyError:
-        if not any(freeze.rule == "only" for freeze in pair.freeze):
+        if not any(freeze.rule in ("only", "last") for freeze in pair.freeze):
             raise
     others = {
-        name: replace(branch, freeze=Freeze.last(1)) if branch.freeze.rule == "only" else branch
+        name: replace(branch, freeze=Freeze.none())
+        if branch.freeze.rule in ("only", "last")
+        else branch
         for name, branch in branches.items()
     }
     return compose(others, pair.head, CLASSES, catalog=catalog)
