@@ -1,0 +1,1 @@
+"""Mutated checkpoints and recipes, read by processes that may write nothing."""
