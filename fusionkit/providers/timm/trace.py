@@ -66,9 +66,10 @@ class _Reader(TorchFunctionMode):
         if args and isinstance(args[0], Tensor) and args[0].is_meta:
             if called in SAME_SHAPE:
                 return args[0]
-            if called == "linear" and args[0].shape[-1] == args[1].shape[1]:
+            given = len(args)
+            if called == "linear" and given > 1 and args[0].shape[-1] == args[1].shape[1]:
                 return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
-            if called == "scaled_dot_product_attention":
+            if called == "scaled_dot_product_attention" and given > 2:
                 return args[0].new_empty(*args[0].shape[:-1], args[2].shape[-1])
             if called == "lstm" and isinstance(args[1], list | tuple):
                 width = args[1][0].shape[-1] * (2 if args[7] else 1)
