@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fusionkit.assembly.compose import assemble
@@ -16,6 +18,7 @@ from fusionkit.checkpoint.contents import INDEX, TENSORS, is_contents, read_cont
 from fusionkit.checkpoint.leftovers import recover
 from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.checkpoint.model_card import is_hub_name
+from fusionkit.checkpoint.place import check_float, usable_device
 from fusionkit.checkpoint.texts import read_text
 from fusionkit.errors import CheckpointError, FusionKitError, did_you_mean
 from fusionkit.model.fused import FusedModel
@@ -30,31 +33,49 @@ SMALL = 10_000
 """Up to here a config's sizes are taken as they are."""
 
 
-def load(folder: str | PathLike[str], *, catalog: Catalog | None = None) -> FusedModel:
+def load(
+    folder: str | PathLike[str],
+    *,
+    catalog: Catalog | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> FusedModel:
     """Gives the model that ``save`` wrote, in eval mode, at the epoch at which it was saved.
 
-    Every value and type is as it was, on the CPU, in the default memory format. Nothing is
+    Every value and type is as it was, on the CPU, in the default memory format, unless another
+    device or type is asked for; buffers follow, and tied tensors stay tied. Nothing is
     downloaded, nothing unpickled, no code of the folder's is run; files that the manifest does
     not list are not looked at. Each file is read once and checked against its checksum.
 
     Args:
         folder: what ``save`` wrote.
         catalog: where names are looked up; by default all installed plugins.
+        device: where to, such as ``"cuda"``; by default the CPU.
+        dtype: of all floating-point parameters and buffers, such as ``torch.bfloat16``; by
+            default what each was saved with.
 
     Raises:
-        CheckpointError: a file is missing, changed, of a later format, or does not fit.
-        ConfigError: a plugin that the model was built with is not installed, or no longer knows
-            a name or an option.
+        CheckpointError: a file is missing, changed, of a later format, or does not fit; or a
+            value is too large for ``dtype``.
+        ConfigError: there is no such device here, or ``dtype`` is none to compute with; a plugin
+            that the model was built with is not installed, or no longer knows a name or an
+            option.
         PluginError: a plugin that the model was built with is broken or blocked.
         AssemblyError: a factory that the model was built with failed.
     """
+    where = None if device is None else usable_device(device)
+    if dtype is not None:
+        check_float(dtype)
     path = Path(folder)
     saved, tensors = _read(path)
     _check_sizes(saved, tensors, path / CONFIG)
     with Bounds(tensors, path / CONFIG):
         model = _build(saved, catalog or Catalog.installed())
     _compare(model, saved, path)
-    cast_floats(model, {**saved.dtypes, **{name: value.dtype for name, value in tensors.items()}})
+    dtypes = {**saved.dtypes, **{name: value.dtype for name, value in tensors.items()}}
+    if dtype is not None:
+        dtypes = {name: dtype for name, _ in chain(model.named_parameters(), model.named_buffers())}
+    cast_floats(model, dtypes, device=where, emptied=tensors)
     try:
         load_tensors(model, tensors, str(path), adopt=True)
     except CheckpointError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,27 +10,47 @@ from torch import Tensor, nn
 __all__ = ["cast_floats"]
 
 
-def cast_floats(module: nn.Module, dtypes: Mapping[str, torch.dtype]) -> None:
+def cast_floats(
+    module: nn.Module,
+    dtypes: Mapping[str, torch.dtype],
+    *,
+    device: torch.device | None = None,
+    emptied: Collection[str] = (),
+) -> None:
     """Casts floating-point parameters and buffers to the types given for their names.
 
     Parameters stay the same objects, and tied tensors stay tied. Names that the module does not
-    have, and tensors of other kinds, are left alone.
+    have, and tensors of other kinds, are not cast.
+
+    Args:
+        module: what is changed.
+        dtypes: by name.
+        device: where all tensors go, those that are not cast too; ``None`` leaves them there.
+        emptied: names of tensors that will be filled anew, so that no value has to be kept.
     """
-    wanted: dict[int, tuple[Tensor, torch.dtype]] = {}
+    wanted: dict[int, torch.dtype] = {}
+    empty: set[int] = set()
     for _, name, value in _slots(module):
         dtype = dtypes.get(name)
         if dtype is not None and _differs(value, dtype):
-            wanted[id(value)] = (value, dtype)
-    cast: dict[int, Tensor] = {}
+            wanted[id(value)] = dtype
+        if name in emptied:
+            empty.add(id(value))
+    changed: dict[int, Tensor] = {}
     for part, name, value in _slots(module):
-        if id(value) not in wanted:
+        if id(value) not in wanted and device in (None, value.device):
             continue
-        _, dtype = wanted[id(value)]
+        if id(value) not in changed:
+            dtype, to = wanted.get(id(value), value.dtype), device or value.device
+            changed[id(value)] = (
+                torch.empty_like(value.detach(), dtype=dtype, device=to)
+                if id(value) in empty
+                else value.detach().to(to, dtype)
+            )
         if isinstance(value, nn.Parameter):
-            value.data = value.data.to(dtype)
+            value.data = changed[id(value)]
         else:
-            leaf = name.rpartition(".")[2]
-            part._buffers[leaf] = cast.setdefault(id(value), value.to(dtype))
+            part._buffers[name.rpartition(".")[2]] = changed[id(value)]
 
 
 def _slots(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
