@@ -24,11 +24,12 @@ def undo_side_effects() -> Iterator[list[str]]:
     the filters of warnings, and environment variables.
     """
     notes: list[str] = []
+    settings = list(_settings())  # imports torch, which filters warnings of its own
     environment = dict(os.environ)
     with warnings.catch_warnings():
         filters = list(warnings.filters)
         try:
-            with restoring(_settings()) as changed:
+            with restoring(settings) as changed:
                 yield notes
         finally:
             if list(warnings.filters) != filters:
