@@ -2,12 +2,12 @@
 
 Run ``python benchmarks/loading.py``. Each figure is from a process of its own, after the imports,
 on one thread; ways alternate, each round in another order. By hand: timm builds the model,
-``torch.load`` reads the checkpoint, ``load_state_dict`` copies it. A tiny model of another kind
-is composed before, which brings about what torch and timm import only when they are used. With fusionkit: ``compose`` of
+``torch.load`` reads the checkpoint, ``load_state_dict`` copies it. With fusionkit: ``compose`` of
 one branch with the same checkpoint as safetensors and a head for ten classes, or ``load`` of the
-same model saved, which checks every byte against its checksum too. Times are CPU times; memory
-is the peak of resident memory above what the imports take. Ratios are of medians. Exits with 1
-where a ratio of ``compose`` is above its target.
+same model saved, which checks every byte against its checksum too. A tiny model of another kind
+is composed before, which brings about what torch and timm import only when they are used. Times
+are CPU times; memory is the peak of resident memory above what the imports take. Ratios are of
+medians. Exits with 1 where a ratio of ``compose`` is above its target.
 """
 
 from __future__ import annotations
