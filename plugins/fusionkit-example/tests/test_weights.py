@@ -21,6 +21,8 @@ def published(tmp_path, monkeypatch):
     file = tmp_path / "reversible.safetensors"
     safetensors.torch.save_file(backbone.state_dict(), file)
     source = Source(file.as_uri(), sha256(file.read_bytes()).hexdigest(), PREPROCESSING)
+    for tag in list(SOURCES):
+        monkeypatch.delitem(SOURCES, tag)
     monkeypatch.setitem(SOURCES, "tried", source)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     return backbone

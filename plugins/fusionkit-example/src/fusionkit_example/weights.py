@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 
@@ -47,7 +48,11 @@ def load_weights(backbone: fk.Backbone, tag: str) -> None:
             f"there are no pretrained weights {tag!r}.{fk.did_you_mean(tag, SOURCES)} "
             "weights=None gives random ones, the path of a safetensors file those of the file"
         )
-    tensors = fetch(SOURCES[tag])
+    tensors = {
+        name: value
+        for name, value in fetch(SOURCES[tag]).items()
+        if not any(fnmatchcase(name, glob) for glob in backbone.dropped_keys)
+    }
     for name in backbone.first_layers:
         tensors[name] = fk.adapt_input_channels(tensors[name], backbone.in_channels)
     try:
