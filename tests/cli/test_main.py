@@ -148,3 +148,14 @@ def test_the_console_script_runs():
     assert done.returncode == 2
     assert done.stderr.startswith("error: no plugin 'toyz' is installed (for 'toyz/x').")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_package_itself_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "fusionkit", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"fusionkit {fusionkit.__version__}\n")
