@@ -55,8 +55,9 @@ def build_backbone(
     _check_backbone(backbone, branch, num_classes)
     if tag is not None and backbone.weights is None:
         raise ConfigError(
-            f"it has no pretrained weights {tag!r}; write weights=None for random ones, "
-            "or the path of a safetensors file"
+            f"the factory was asked for the weights {tag!r} and left backbone.weights at None: "
+            "there are no such weights (write weights=None for random ones, or the path of a "
+            "safetensors file), or its author forgot to set it"
         )
     if branch.preprocessing is not None:
         backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)

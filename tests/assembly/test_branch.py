@@ -267,7 +267,9 @@ def test_f043_a_pickle_is_refused_without_being_opened(tmp_path, name):
 @pytest.mark.parametrize("weights", ["default", "imagenet"])
 def test_weights_that_a_backbone_has_not_are_refused(weights):
     with pytest.raises(
-        fk.ConfigError, match=rf"branch 'a' .*no pretrained weights '{weights}'.*None"
+        fk.ConfigError,
+        match=rf"branch 'a' .*weights '{weights}' and left backbone.weights at None: there are "
+        r"no such weights \(write weights=None .*\), or its author forgot to set it",
     ):
         build({"a": fk.Branch("odd/odd", weights=weights)})
 
