@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-__all__ = ["accepted_keywords", "call_with"]
+__all__ = ["accepted_keywords", "call_with", "preset"]
 
 
 def accepted_keywords(make: Callable[..., Any], names: tuple[str, ...]) -> frozenset[str]:
@@ -26,3 +27,8 @@ def accepted_keywords(make: Callable[..., Any], names: tuple[str, ...]) -> froze
 def call_with(make: Callable[..., Any], accepted: frozenset[str], given: Mapping[str, Any]) -> Any:
     """Gives what ``make`` builds from those of ``given`` that it takes."""
     return make(**{name: value for name, value in given.items() if name in accepted})
+
+
+def preset(make: Callable[..., Any], keyword: str) -> Any:
+    """Gives what ``functools.partial`` set for a keyword, ``None`` where nothing did."""
+    return make.keywords.get(keyword) if isinstance(make, partial) else None

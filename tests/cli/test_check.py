@@ -122,6 +122,14 @@ def test_options_are_json_or_text(piped):
     assert "gian" in out
 
 
+def test_the_number_of_classes_reaches_the_backbone(piped):
+    only = ("--only", "classifier_is_kept_on_request")
+    assert "gives no classifier for 5 or 1000 classes" in piped("check", "toys/mean", *only)[1]
+    code, out, _ = piped("check", "toys/mean", *only, "--option", "num_classes=12")
+    assert code == 1
+    assert "built with num_classes=12, it has num_classes=None" in out
+
+
 @pytest.mark.parametrize("written", ["gain", "=3"])
 def test_an_option_without_key_or_value_is_refused(piped, written):
     code, _, err = piped("check", "adds", "--option", written)

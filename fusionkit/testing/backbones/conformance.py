@@ -20,6 +20,7 @@ def check_backbone(
     *,
     reference: Reference | None = None,
     in_channels: int = 3,
+    num_classes: int | None = None,
     expected_failures: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
     on_meta: bool = False,
@@ -40,6 +41,8 @@ def check_backbone(
         reference: gives what the provider's own model makes of an input, called as
             ``reference(backbone, x)``, to be compared with; see ``Reference``.
         in_channels: channels of its input.
+        num_classes: how many classes its own classifier has; without it, what
+            ``functools.partial`` sets, then 5 and 1000 are tried.
         expected_failures: the causes of known failures by the name of the check; to pass one
             is a failure.
         only: names of checks, instead of all that are not slow.
@@ -60,6 +63,7 @@ def check_backbone(
     subject = BackboneSubject(
         make,
         in_channels=in_channels,
+        num_classes=num_classes,
         reference=reference,
         on_meta=on_meta,
         stock_keys=stock_keys,
@@ -82,8 +86,8 @@ def backbone_checks(**arguments: Any) -> list[Question]:
             check(make_tiny)
 
     Args:
-        arguments: ``reference``, ``in_channels``, ``stock_keys``, ``factories`` and
-            ``expected_failures``, as ``check_backbone`` takes them. A failure that was expected
+        arguments: ``reference``, ``in_channels``, ``num_classes``, ``stock_keys``, ``factories``
+            and ``expected_failures``, as ``check_backbone`` takes them. A failure that was expected
             lets the test pass.
     """
     return [

@@ -21,7 +21,7 @@ from fusionkit.model.fused import FusedModel
 from fusionkit.model.measure import measure_stages
 from fusionkit.recipe.values import Branch, Head
 from fusionkit.testing.backbones.offer import Offer
-from fusionkit.testing.call import accepted_keywords, call_with
+from fusionkit.testing.call import accepted_keywords, call_with, preset
 from fusionkit.testing.check import NotApplicableError
 from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, resized, varied
 from fusionkit.testing.perturb import perturb
@@ -31,6 +31,8 @@ __all__ = ["BackboneSubject", "Reference", "StockKeys", "first_values"]
 
 KEYWORDS = ("in_channels", "weights", "num_classes")
 CLASSES = 5
+USUAL_CLASSES = (CLASSES, 1000)
+"""What is tried where nobody says how many classes the provider's own classifier has."""
 
 Reference: TypeAlias = Callable[[Backbone, Any], Features]
 """Gives what the provider's own model, with the parameters and buffers of that backbone's trunk,
@@ -46,6 +48,8 @@ class BackboneSubject:
         make: the factory.
         accepts: which of ``in_channels``, ``weights`` and ``num_classes`` it takes.
         in_channels: what it is asked for, as long as a check asks for nothing else.
+        num_classes: how many classes its own classifier is said to have; ``None`` where nothing is
+            said.
         reference: see ``Reference``; ``None`` if there is nothing to compare with.
         on_meta: whether everything is built without data.
         asked: what the factory is called with, as long as a check asks for nothing else.
@@ -62,6 +66,7 @@ class BackboneSubject:
         make: Callable[..., Any],
         *,
         in_channels: int = 3,
+        num_classes: int | None = None,
         reference: Reference | None = None,
         on_meta: bool = False,
         stock_keys: StockKeys | None = None,
@@ -70,6 +75,7 @@ class BackboneSubject:
         self.make = make
         self.accepts = accepted_keywords(make, KEYWORDS)
         self.in_channels = in_channels
+        self.num_classes = preset(make, "num_classes") if num_classes is None else num_classes
         self.reference = reference
         self.on_meta = on_meta
         self.asked = {"in_channels": in_channels, "weights": None, "num_classes": None}
@@ -131,7 +137,8 @@ class BackboneSubject:
 
     def build_classifying(self, build: Callable[..., Any]) -> Backbone | None:
         """Gives what ``build`` gives with the provider's own classifier, if it can be had."""
-        for count in (CLASSES, 1000) if "num_classes" in self.accepts else ():
+        said = () if self.num_classes is None else (self.num_classes,)
+        for count in (*said, *USUAL_CLASSES) if "num_classes" in self.accepts else ():
             built = build(num_classes=count)
             if isinstance(built, Backbone) and built.num_classes is not None:
                 return built
@@ -155,7 +162,10 @@ class BackboneSubject:
         """
         self.require("num_classes")
         if self.classifying is None:
-            raise NotApplicableError("it has no classifier of its own")
+            raise NotApplicableError(
+                "it gives no classifier for 5 or 1000 classes; if it has one for others, say "
+                "num_classes="
+            )
         if self._copies_are_sound:
             return deepcopy(self.classifying)
         fresh: Backbone = self.build(num_classes=self.classifying.num_classes)

@@ -20,6 +20,16 @@ __all__ = ["classifier_is_kept_on_request"]
 @check("make forward give Features(logits=...) when reads.logits and num_classes is set")
 def classifier_is_kept_on_request(subject: BackboneSubject) -> Iterator[Finding]:
     """Asked for by its number of classes it gives logits "b k", beside the same vector."""
+    subject.require("num_classes")
+    said, built = subject.num_classes, subject.classifying
+    if said is not None and (built is None or built.num_classes != said):
+        yield Finding(
+            f"built with num_classes={said}, it has num_classes="
+            f"{subject.build_without_data(num_classes=said).num_classes}",
+            "keep its own classifier where so many classes are asked for, and set num_classes; if "
+            "it has others, tell the kit how many",
+        )
+        return
     backbone = subject.copy_classifying()
     count = backbone.num_classes
     if subject.pristine.num_classes is not None:
