@@ -22,7 +22,7 @@ class OddNet(fk.Backbone):
         self.embed_dim = width
         self.levels = (fk.Level(width, 2), fk.Level(width, 4), fk.Level(width, 8))
         self.first_layers = ("one.weight",)
-        self.preprocessing = fk.Preprocessing(size=(SIZE, SIZE))
+        self.preprocessing = fk.Preprocessing(size=(SIZE, SIZE)).for_channels(in_channels)
         self.stages = (fk.Stage("one"), fk.Stage("two"), fk.Stage("three"))
         self.one = nn.Conv2d(in_channels, width, 3, 2, 1)
         self.two = nn.Conv2d(width, width, 3, 2, 1)

@@ -310,6 +310,15 @@ class AssertsOnTwoChannels(Sound):
         super().__init__(in_channels, num_classes)
 
 
+@caught_by(
+    "other_channel_counts_work", "built for 1 channels, its preprocessing has 3 means"
+)  # fmt: skip
+class PreparesThreeChannels(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.preprocessing = fk.Preprocessing(size=(96, 96))
+
+
 # What comes out
 
 
@@ -541,6 +550,15 @@ class AttendsToTheBatch(Sound):
     def pool(self, x: Tensor) -> Tensor:
         x = super().pool(x)
         return x * (1 + x.softmax(0))
+
+
+@caught_by("rows_are_independent", "with another sample beside it, a sample's answer changes")
+class HearsTheBatch(Sound):
+    """Adds next to nothing that comes from the batch."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        x = super().pool(x)
+        return x + 3e-5 * (x.softmax(0) - 1)
 
 
 @caught_by("training_gives_the_same_form", "train mode gives tuple")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from fusionkit.errors import DataError
 from fusionkit.features import Features
@@ -17,6 +18,12 @@ from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.inputs import first_of
 
 __all__ = ["rows_are_independent", "takes_a_batch_of_one", "training_gives_the_same_form"]
+
+LEAK = 1e-6
+"""What another sample may change, as a part of the largest value, in a batch of the same size."""
+
+LOUD = 100.0
+"""How many times an image's usual values the other sample has."""
 
 
 @check("make forward take a batch of one: write flatten(1) or mean((2, 3)), not squeeze()")
@@ -53,17 +60,51 @@ def rows_are_independent(subject: BackboneSubject) -> Iterator[Finding]:
         raise NotApplicableError("takes_a_batch_of_one says what is wrong") from error
     if list(_forms(subject, alone, 1, "")):
         raise NotApplicableError("takes_a_batch_of_one says what is wrong")
-    together = subject.answer
-    first = Features(
-        vector=None if together.vector is None else together.vector[:1],
-        maps=tuple(value[:1] for value in together.maps),
-    )
-    for what in differences(alone, first, subject.reads):
+    first = _first_row(subject.answer)
+    told = [
+        f"alone in its batch, a sample's answer changes: {what}"
+        for what in differences(alone, first, subject.reads)
+    ]
+    for what in told or _changed_by_mates(subject, first):
         yield Finding(
-            f"alone in its batch, a sample's answer changes: {what}",
-            "take means and norms over a sample's own positions, never along the batch, and keep "
-            "running statistics for eval mode (track_running_stats=True)",
+            what,
+            "take means, norms and softmax over a sample's own positions, never along the batch, "
+            "and keep running statistics for eval mode (track_running_stats=True)",
         )
+
+
+def _changed_by_mates(subject: BackboneSubject, first: Features) -> list[str]:
+    """Gives a phrase for what changes in the first row when the others are far from what they were.
+
+    The shapes stay, so that the same sums are taken in the same order and nothing is rounded
+    otherwise: much smaller changes count than where the batch has another size.
+    """
+
+    def ask(x: Any) -> list[str]:
+        answer = _first_row(subject.run(subject.copy(), x))
+        return list(differences(answer, first, subject.reads, LEAK))
+
+    def mix(mine: Any, other: Any) -> Any:
+        if not isinstance(mine, Tensor) or not mine.ndim:
+            return mine
+        return torch.cat([mine[:1], (LOUD * other if subject.takes_images else other)[1:]])
+
+    example = subject.example()
+    mixed = pytree.tree_map(mix, example, subject.example(seed=1))
+    try:
+        leaks = ask(mixed)
+    except DataError:  # it refuses such values, which it may
+        return []
+    if not leaks or ask(example):  # not the same to so many digits when nothing changed either
+        return []
+    return [f"with another sample beside it, a sample's answer changes: {what}" for what in leaks]
+
+
+def _first_row(features: Features) -> Features:
+    return Features(
+        vector=None if features.vector is None else features.vector[:1],
+        maps=tuple(value[:1] for value in features.maps),
+    )
 
 
 def _forms(subject: BackboneSubject, answer: Any, batch: int, where: str) -> Iterator[Finding]:

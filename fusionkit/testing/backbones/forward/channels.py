@@ -12,6 +12,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, ConfigError
 from fusionkit.features import Reads
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.preprocessing import Preprocessing
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.inputs import first_of, resized
@@ -25,13 +26,17 @@ REFUSALS = (AssemblyError, ConfigError)
 
 @check("pass in_channels on to the first layer, or refuse a count with fusionkit.AssemblyError")
 def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
-    """Built for 1, 2 or 4 channels it takes so many, or is refused in plain words."""
+    """Built for 1, 2 or 4 channels it takes so many, or is refused in plain words.
+
+    Its preprocessing, if it has one, is for as many.
+    """
     subject.require("in_channels")
     vector: object = subject.answer.vector
     if not isinstance(vector, Tensor) or vector.shape != (2, subject.pristine.embed_dim):
         raise NotApplicableError("vector_is_as_declared says what is wrong")
     refused: list[Exception] = []
     counts = [count for count in COUNTS if count != subject.in_channels]
+    unfit: dict[int, int] = {}
     for count in counts:
         try:
             # numbers matter little here, and the meta device is many times faster
@@ -44,6 +49,15 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
             works = False
         if not works:
             yield from _tried(subject, count)
+        elif (means := _means(built)) not in (None, count):
+            unfit[count] = means
+    own = _means(subject.pristine)
+    if unfit and own in (None, subject.in_channels):  # else preprocessing_fits tells
+        count, means = next(iter(unfit.items()))
+        yield Finding(
+            f"built for {count} channels, its preprocessing has {means} means and deviations",
+            "write self.preprocessing = fusionkit.Preprocessing(...).for_channels(in_channels)",
+        )
     if len(refused) == len(counts):
         raise NotApplicableError(f"it takes {subject.in_channels} channels only: {refused[0]}")
 
@@ -126,6 +140,12 @@ def _tried(subject: BackboneSubject, count: int) -> Iterator[Finding]:
             f"built for {count} channels, its vector is not 2 x {built.embed_dim}",
             "leave the width as it is, or set embed_dim to what it becomes",
         )
+
+
+def _means(built: Backbone) -> int | None:
+    """Gives for how many channels its preprocessing is, if it has one."""
+    preprocessing: object = built.preprocessing
+    return len(preprocessing.mean) if isinstance(preprocessing, Preprocessing) else None
 
 
 def _width(subject: BackboneSubject, built: Backbone) -> int | None:

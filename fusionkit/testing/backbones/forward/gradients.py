@@ -45,7 +45,7 @@ def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
         late = _only_in_training(subject, missing, reads)
         if late:
             yield Finding(
-                f"when {told} is read, {some(name for name in trainable if name in late)} get no "
+                f"when {told}, {some(name for name in trainable if name in late)} get no "
                 "gradient in train mode, though the answer in eval mode depends on them",
                 "let both modes go through the same layers",
             )
@@ -60,12 +60,12 @@ def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
 
 
 def _readings(subject: BackboneSubject) -> dict[str, Reads]:
-    """Gives what can be read of it."""
-    readings = {"the vector": Reads(vector=True)}
+    """Gives what can be read of it, by a clause that says so."""
+    readings = {"the vector is read": Reads(vector=True)}
     if subject.reads.levels:
-        readings["all maps"] = Reads(maps=subject.reads.levels)
+        readings["all maps are read"] = Reads(maps=subject.reads.levels)
     if subject.pristine.num_classes is not None:
-        readings["the logits"] = Reads(logits=True)
+        readings["the logits are read"] = Reads(logits=True)
     return readings
 
 
@@ -123,7 +123,7 @@ def _odd_gradients(backbone: Backbone, told: str) -> Iterator[Finding]:
     infinite = [name for name, grad in gradients.items() if not bool(grad.isfinite().all())]
     if infinite:
         yield Finding(
-            f"when {told} is read, gradients of {some(infinite)} are not finite",
+            f"when {told}, gradients of {some(infinite)} are not finite",
             "add an epsilon where forward divides, or takes a root or a logarithm",
         )
     by_stage: dict[int, list[str]] = {}
@@ -137,6 +137,6 @@ def _odd_gradients(backbone: Backbone, told: str) -> Iterator[Finding]:
     for stage, names in by_stage.items():
         if not any(bool(gradients[name].any()) for name in names):
             yield Finding(
-                f"when {told} is read, all gradients in stage {anatomy.stages[stage]!r} are zero",
+                f"when {told}, all gradients in stage {anatomy.stages[stage]!r} are zero",
                 "look for round(), sign(), argmax() or a product with zero in forward",
             )
