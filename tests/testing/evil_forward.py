@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -317,6 +318,57 @@ class PreparesThreeChannels(Sound):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.preprocessing = fk.Preprocessing(size=(96, 96))
+
+
+class _Holds(Sound):
+    """Multiplies by one, which it gets in an odd way."""
+
+    def one(self) -> Tensor:
+        raise NotImplementedError
+
+    def pool(self, x: Tensor) -> Tensor:
+        vector = super().pool(x)
+        return vector * self.one().to(vector)
+
+
+@caught_by("everything_is_registered", "mean is a tensor that is not registered")
+class PlainTensor(_Holds):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.mean = torch.ones(WIDTH)
+
+    def one(self) -> Tensor:
+        return self.mean
+
+
+@caught_by("everything_is_registered", "tables.fine.0 is a tensor that is not registered")
+class TensorsInADict(_Holds):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.tables = {"fine": [torch.ones(WIDTH)]}
+
+    def one(self) -> Tensor:
+        return self.tables["fine"][0]
+
+
+@caught_by("everything_is_registered", "give.1 is a tensor that is not registered")
+class TensorInAPartial(_Holds):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.give = partial(torch.mul, torch.ones(WIDTH))
+
+    def one(self) -> Tensor:
+        return self.give(torch.ones(()))
+
+
+@caught_by("everything_is_registered", "acts.0 is a ReLU that is not registered")
+class HiddenModule(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.acts = [nn.ReLU()]
+
+    def pool(self, x: Tensor) -> Tensor:
+        return super().pool(self.acts[0](x))
 
 
 # What comes out

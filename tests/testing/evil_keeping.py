@@ -537,7 +537,7 @@ EVIL: dict[str, Evil] = {
     ),
     "sparse buffer": Evil(
         SparseBuffer,
-        ("state_fits_a_file", "weights_file_round_trip", "saves_and_loads"),
+        ("state_fits_a_file", "weights_file_round_trip"),
         says="is sparse",
     ),
     "outside of the trunk": Evil(OutsideOfTrunk, ("weights_file_round_trip",)),
@@ -583,7 +583,7 @@ EVIL: dict[str, Evil] = {
     ),
     "holds a lock": Evil(
         HoldsLock,
-        ("deepcopy_is_independent", "pickle_round_trip", "saves_and_loads"),
+        ("deepcopy_is_independent", "pickle_round_trip"),
         says="_thread.lock",
     ),
     "pickles less": Evil(

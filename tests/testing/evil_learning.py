@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from types import MethodType
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -28,6 +29,14 @@ class Trio(OddNet):
 
     def after(self, index: int, x: Tensor) -> Tensor:
         return x
+
+
+class HoldsALock(Trio):
+    """Cannot be copied, so that nothing can be measured of it."""
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__(in_channels)
+        self.lock = threading.Lock()
 
 
 class AlwaysDrops(Trio):
@@ -214,6 +223,34 @@ class CutsItsStem(Trio):
 
     def after(self, index, x):
         return x.detach() if index == 0 else x
+
+
+class CutsItsVector(Trio):
+    """Lets no gradient through from the vector, though one reaches everything from the maps."""
+
+    def forward(self, x, reads):
+        features = super().forward(x, reads)
+        if features.vector is None:
+            return features
+        (fine,) = super().forward(x, fk.Reads(maps=(1,))).maps
+        coarse = torch.tanh(self.three(fine.detach()))
+        return features._replace(vector=coarse.mean((2, 3)))
+
+
+class CutsItsLogits(Trio):
+    """Has a classifier through which no gradient comes."""
+
+    def __init__(self, in_channels: int = 3, num_classes: int | None = None) -> None:
+        super().__init__(in_channels)
+        self.num_classes = num_classes
+        if num_classes:
+            self.fc = nn.Linear(8, num_classes)
+            self.stages += (fk.Stage("fc"),)
+
+    def forward(self, x, reads):
+        features = super().forward(x, fk.Reads(vector=True, maps=reads.maps))
+        logits = self.fc(features.vector.detach()) if reads.logits else None
+        return features._replace(vector=features.vector if reads.vector else None, logits=logits)
 
 
 class UsesData(Trio):
@@ -437,6 +474,7 @@ class Whispers(Trio):
 
 
 EVIL: dict[type[fk.Backbone], set[str]] = {
+    HoldsALock: {"composes"},
     AlwaysDrops: {"frozen_branch_is_silent"},
     AlwaysDraws: {"frozen_branch_is_silent"},
     SubtractsTheBatch: {"frozen_branch_is_silent"},
@@ -456,6 +494,8 @@ EVIL: dict[type[fk.Backbone], set[str]] = {
     HidesItsMode: {"modes_follow_the_policy"},
     HeatsInTrain: {"modes_follow_the_policy"},
     CutsItsStem: {"nothing_learnable_is_cut_off"},
+    CutsItsVector: {"nothing_learnable_is_cut_off"},
+    CutsItsLogits: {"nothing_learnable_is_cut_off"},
     UsesData: {"nothing_learnable_is_cut_off"},
     CutsInTrain: {"what_learns_gets_a_gradient"},
     CutsTooMuch: {"what_learns_gets_a_gradient"},

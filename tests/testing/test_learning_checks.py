@@ -14,6 +14,8 @@ from fusionkit.model.fused import FusedModel
 from fusionkit.model.schedule import PolicyScheduler
 from fusionkit.testing import check_backbone
 from fusionkit.testing.backbones.builds import builds, runs
+from fusionkit.testing.backbones.forward.anatomy import every_parameter_is_in_one_block
+from fusionkit.testing.backbones.keeping.files import saves_and_loads
 from fusionkit.testing.backbones.learning import CHECKS
 from fusionkit.testing.backbones.learning.rehearsal import Rehearsal
 from fusionkit.testing.backbones.subject import BackboneSubject
@@ -164,6 +166,7 @@ def test_what_is_said_names_the_fault() -> None:
 
 
 SAID = {
+    "HoldsALock": "cannot pickle '_thread.lock' object",
     "HeatsUp": "require a gradient after a forward pass: two.weight, two.bias",
     "SharesABuffer": "with 1 of 3 stages learning one step changed 1 tensors of frozen stages: "
     "one.mean",
@@ -171,6 +174,8 @@ SAID = {
     "HidesANorm": "with the other samples in the batch",
     "WakesItsNoise": "after model.eval() noise are still in train mode",
     "ReturnsNothing": "train() returned NoneType",
+    "CutsItsVector": "when the vector is read, the answer changes with 4 parameters that no",
+    "CutsItsLogits": "when the logits are read, the answer changes with 6 parameters that no",
     "CutsInTrain": "4 of 6 parameters learn by the policy, but get no gradient",
     "MakesParameters": "forward replaced parameters by others: two.weight",
     "NamesNoParameter": "Did you mean 'one.weight'",
@@ -187,9 +192,14 @@ def test_a_backbone_that_cannot_be_composed_is_told_once() -> None:
             super().__init__(in_channels)
             self.stages = self.stages[:2]
 
-    told = failed(ask(Orphan, QUICK))
-    assert set(told) == {"trains"}
-    assert "2 of 6 parameters are in no stage" in told["trains"]
+    outcomes = ask(Orphan, [every_parameter_is_in_one_block, *QUICK, saves_and_loads])
+    told = failed(outcomes)
+    assert set(told) == {"every_parameter_is_in_one_block"}
+    assert "2 parameters are in no stage" in told["every_parameter_is_in_one_block"]
+    causes = {outcome.check: outcome.cause for outcome in outcomes}
+    assert causes["composes"] == "every_parameter_is_in_one_block says what is wrong"
+    assert causes["trains"] == "composes says why it cannot be composed"
+    assert causes["saves_and_loads"] == "composes says why it cannot be composed"
 
 
 def test_nothing_is_asked_of_a_backbone_without_parameters() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fusionkit.testing.backbones import forward, keeping, learning
-from fusionkit.testing.backbones.builds import builds, runs
+from fusionkit.testing.backbones.builds import builds, forward_makes_no_weights, runs
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Check
 
@@ -12,6 +12,7 @@ __all__ = ["BACKBONE_CHECKS"]
 BACKBONE_CHECKS: tuple[Check[BackboneSubject], ...] = (
     builds,
     runs,
+    forward_makes_no_weights,
     *forward.CHECKS,
     *learning.CHECKS,
     *keeping.CHECKS,

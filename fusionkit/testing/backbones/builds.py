@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level, Stage
 from fusionkit.features import Features
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.words import some
 
-__all__ = ["builds", "runs"]
+__all__ = ["builds", "forward_makes_no_weights", "runs"]
 
 
 @check("make the factory build a fusionkit.Backbone when it is called", first=True, on_meta=True)
@@ -49,3 +51,36 @@ def runs(subject: BackboneSubject) -> Iterator[Finding]:
         yield Finding(
             f"forward gave {type(features).__name__}", "return fusionkit.Features(vector=...)"
         )
+
+
+@check("make every layer in __init__", first=True, on_meta=True)
+def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
+    """A forward pass makes and exchanges no weights and no modules, in eval and in train mode."""
+    for training in (False, True):
+        backbone = subject.copy()
+        backbone.train(training)
+        parts, saved = _parts(backbone), backbone.state_dict().keys()
+        with suppress(Exception):  # it may refuse so few samples in train mode; another check tells
+            subject.run(backbone, subject.example())
+        now = _parts(backbone)
+        new = [name for name, part in now.items() if parts.get(name) != part]
+        new += backbone.state_dict().keys() - saved - set(new)
+        gone = parts.keys() - now.keys()
+        if new or gone:
+            yield Finding(
+                f"in {'train' if training else 'eval'} mode forward made, exchanged or dropped "
+                f"{some(sorted({*new, *gone}))}",
+                "make it in __init__, as nn.LazyLinear or nn.LazyConv2d where a width is not known "
+                "there: an optimizer made before never sees it, and a saved model has no place "
+                "for it",
+            )
+            return
+
+
+def _parts(backbone: Backbone) -> dict[str, int]:
+    """Gives which object stands under each name of a module or parameter."""
+    return {
+        name: id(part)
+        for parts in (backbone.named_modules, backbone.named_parameters)
+        for name, part in parts(remove_duplicate=False)
+    }

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from types import FunctionType, MethodType, ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +13,11 @@ from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
 from fusionkit.testing.heads.each import check_each, own_scores, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+from fusionkit.testing.registered import tell_unregistered
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
 
-DEPTH = 5
 DRAWS = 3
 FEW = 3
 """A buffer of so few different values (signs, ones) is a code and no weight."""
@@ -29,70 +26,7 @@ FEW = 3
 @check_each("register every tensor and module")
 def everything_is_registered(case: HeadCase) -> Iterator[Finding]:
     """Every tensor is a parameter or a buffer, and every module is a submodule."""
-    head = case.build()
-    known = {id(value) for value in (*head.parameters(), *head.buffers(), *head.modules())}
-    for owner, module in head.named_modules():
-        hidden = {"_parameters", "_buffers", "_modules"}
-        mine = {key: value for key, value in vars(module).items() if key not in hidden}
-        for path, found in _search(mine, known, owner, DEPTH):
-            if isinstance(found, nn.Module):
-                yield Finding(
-                    f"{path} is a {type(found).__name__} that is not registered",
-                    "keep modules in attributes, nn.ModuleList or nn.ModuleDict, so that they are "
-                    "trained, moved and saved",
-                )
-            else:
-                kind = "a tensor that learns and" if found.requires_grad else "a tensor that"
-                yield Finding(
-                    f"{path} is {kind} is not registered",
-                    "make it an nn.Parameter (in an nn.ParameterList or nn.ParameterDict), or "
-                    "self.register_buffer(name, tensor) if it never learns",
-                )
-    for name, buffer in head.named_buffers():
-        if buffer.requires_grad:
-            yield Finding(
-                f"the buffer {name} requires gradients, and no optimizer will see it",
-                "make it an nn.Parameter",
-            )
-
-
-def _search(
-    value: Any, known: set[int], path: str, depth: int
-) -> Iterator[tuple[str, Tensor | nn.Module]]:
-    """Gives tensors and modules that are not registered, with where they are."""
-    if isinstance(value, (Tensor, nn.Module)):
-        if id(value) not in known:
-            known.add(id(value))  # told once
-            yield path, value
-        return
-    if depth == 0 or isinstance(value, (type, ModuleType, str, bytes, int, float)):
-        return
-    for key, inner in _inside(value):
-        yield from _search(inner, known, f"{path}.{key}".lstrip("."), depth - 1)
-
-
-def _inside(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        yield from ((str(key), inner) for key, inner in value.items())
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from ((str(index), inner) for index, inner in enumerate(value))
-    elif isinstance(value, partial):
-        yield from enumerate_as_text((value.func, *value.args, *value.keywords.values()))
-    elif isinstance(value, MethodType):
-        yield "__self__", value.__self__
-    elif isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
-            try:
-                yield value.__name__, cell.cell_contents
-            except ValueError:  # not filled yet
-                continue
-    elif type(value).__module__ not in ("builtins", "torch") and hasattr(value, "__dict__"):
-        yield from vars(value).items()
-
-
-def enumerate_as_text(values: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    """Gives values with their places as text."""
-    return ((str(index), value) for index, value in enumerate(values))
+    yield from tell_unregistered(case.build())
 
 
 @check_each("make what is drawn at random an nn.Parameter")

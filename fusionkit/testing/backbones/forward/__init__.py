@@ -23,7 +23,10 @@ from fusionkit.testing.backbones.forward.evaluation import (
     eval_is_deterministic,
 )
 from fusionkit.testing.backbones.forward.examples import example_is_accepted_and_fixed
-from fusionkit.testing.backbones.forward.factory import each_call_builds_anew
+from fusionkit.testing.backbones.forward.factory import (
+    each_call_builds_anew,
+    everything_is_registered,
+)
 from fusionkit.testing.backbones.forward.gradients import every_parameter_learns
 from fusionkit.testing.backbones.forward.precision import (
     runs_in_double_precision,
@@ -54,6 +57,7 @@ CHECKS: tuple[Check[BackboneSubject], ...] = (
     wrong_inputs_are_refused,
     unknown_options_are_refused,
     each_call_builds_anew,
+    everything_is_registered,
     first_layers_follow_the_channels,
     # one or two passes each
     vector_is_as_declared,

@@ -10,9 +10,10 @@ from torch import nn
 from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.registered import tell_unregistered
 from fusionkit.testing.words import some
 
-__all__ = ["each_call_builds_anew"]
+__all__ = ["each_call_builds_anew", "everything_is_registered"]
 
 
 @check("make the factory build each time that it is called", on_meta=True)
@@ -30,6 +31,12 @@ def each_call_builds_anew(subject: BackboneSubject) -> Iterator[Finding]:
                 f"two backbones share {some(shared)}",
                 "make modules and parameters in __init__, never at a module's or a class's top",
             )
+
+
+@check("register every tensor and module", on_meta=True)
+def everything_is_registered(subject: BackboneSubject) -> Iterator[Finding]:
+    """As built, every tensor is a parameter or a buffer, and every module is a submodule."""
+    yield from tell_unregistered(subject.pristine)
 
 
 def _parts(module: nn.Module) -> dict[str, Any]:

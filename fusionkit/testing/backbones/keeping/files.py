@@ -21,6 +21,7 @@ from fusionkit.tensors.state import state_of
 from fusionkit.tensors.write import write_tensors
 from fusionkit.testing.backbones.keeping.answers import difference, require_steady, ties
 from fusionkit.testing.backbones.keeping.emptied import EmptiedProvider
+from fusionkit.testing.backbones.learning.models import require_composed
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.words import some
@@ -63,6 +64,7 @@ def weights_file_round_trip(subject: BackboneSubject) -> Iterator[Finding]:
 @check("let a fused model of it be saved and loaded: plain options, and state in dense tensors")
 def saves_and_loads(subject: BackboneSubject) -> Iterator[Finding]:
     """A fused model comes back from ``save`` and ``load`` bit for bit, without its weights' tag."""
+    require_composed(subject)
     model = subject.compose().eval()
     given = {model.recipe.branches["a"].input: subject.example()}
     provider = EmptiedProvider(subject)

@@ -21,6 +21,7 @@ from fusionkit.testing.backbones.learning.suffixes import (
     thawing_restores,
 )
 from fusionkit.testing.backbones.learning.trains import (
+    composes,
     nothing_learnable_is_cut_off,
     trains,
     what_learns_gets_a_gradient,
@@ -34,6 +35,7 @@ __all__ = ["CHECKS"]
 CHECKS: tuple[Check[BackboneSubject], ...] = (
     no_weight_decay_names_parameters,
     rates_keep_their_ratios,
+    composes,
     trains,
     modes_follow_the_policy,
     frozen_branch_keeps_every_bit,

@@ -14,7 +14,7 @@ from fusionkit.errors import AssemblyError
 from fusionkit.features import Features
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
-from fusionkit.testing.backbones.learning.models import learning_model
+from fusionkit.testing.backbones.learning.models import learning_model, require_composed
 from fusionkit.testing.backbones.learning.once import once
 from fusionkit.testing.backbones.learning.places import BRANCH, backbone_of
 from fusionkit.testing.backbones.learning.steps import judge_answer, loss_of
@@ -70,6 +70,7 @@ def first_step(subject: BackboneSubject) -> FirstStep:
 
 def require_training(subject: BackboneSubject) -> None:
     """Leaves a check that needs a step of training, where there can be none."""
+    require_composed(subject)
     if first_step(subject).error:
         raise NotApplicableError("trains says why it cannot be trained")
 

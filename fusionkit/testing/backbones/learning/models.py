@@ -13,7 +13,16 @@ from fusionkit.testing.backbones.learning.places import BRANCH
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import NotApplicableError
 
-__all__ = ["compose", "frozen_model", "last_epoch", "learning_model"]
+__all__ = [
+    "compose",
+    "composed",
+    "frozen_model",
+    "last_epoch",
+    "learning_model",
+    "require_composed",
+]
+
+SAYS = "composes says why it cannot be composed"
 
 
 def compose(subject: BackboneSubject, **settings: Any) -> FusedModel:
@@ -21,7 +30,15 @@ def compose(subject: BackboneSubject, **settings: Any) -> FusedModel:
     try:
         return subject.compose(**settings)
     except FusionKitError as error:
-        raise NotApplicableError("trains says why it cannot be composed") from error
+        raise NotApplicableError(SAYS) from error
+
+
+def require_composed(subject: BackboneSubject) -> None:
+    """Leaves a check that needs a fused model, where there can be none."""
+    try:
+        composed(subject)
+    except Exception as error:  # of whatever kind, it is told by that check
+        raise NotApplicableError(SAYS) from error
 
 
 def frozen_model(subject: BackboneSubject) -> FusedModel:
@@ -29,10 +46,8 @@ def frozen_model(subject: BackboneSubject) -> FusedModel:
 
     Composing measures the backbone, which costs more than a copy.
     """
-    try:
-        model = _composed(subject)
-    except FusionKitError as error:
-        raise NotApplicableError("trains says why it cannot be composed") from error
+    require_composed(subject)
+    model = composed(subject)
     return _twin(model) or compose(subject, freeze=Freeze.gradual(start=1))
 
 
@@ -42,7 +57,7 @@ def learning_model(subject: BackboneSubject) -> FusedModel:
     Raises:
         FusionKitError: it cannot be composed.
     """
-    model = _twin(_composed(subject)) or subject.compose(freeze=Freeze.gradual(start=1))
+    model = _twin(composed(subject)) or subject.compose(freeze=Freeze.gradual(start=1))
     return model.set_epoch(last_epoch(model))
 
 
@@ -52,7 +67,12 @@ def last_epoch(model: FusedModel) -> int:
 
 
 @once
-def _composed(subject: BackboneSubject) -> FusedModel:
+def composed(subject: BackboneSubject) -> FusedModel:
+    """Gives a model of one branch that is not to be changed: what thaws by epochs, as composed.
+
+    Raises:
+        FusionKitError: it cannot be composed.
+    """
     return subject.compose(freeze=Freeze.gradual(start=1))
 
 

@@ -54,8 +54,9 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
 
 
 def answers(features: Features) -> dict[str, Tensor]:
-    """Gives the vector and the maps by a name for each."""
-    found = {} if features.vector is None else {"vector": features.vector.detach()}
+    """Gives the vector, the logits and the maps by a name for each."""
+    single = {"vector": features.vector, "logits": features.logits}
+    found = {name: value.detach() for name, value in single.items() if value is not None}
     return found | {f"map {index}": value.detach() for index, value in enumerate(features.maps)}
 
 

@@ -6,26 +6,41 @@ import math
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError
-from fusionkit.model.anatomy import trunk_of
+from fusionkit.features import Reads
+from fusionkit.model.anatomy import read_anatomy, trunk_of
 from fusionkit.model.measure import unread_parameters
 from fusionkit.testing.backbones.learning.first_step import first_step, require_training
+from fusionkit.testing.backbones.learning.models import composed, require_composed
 from fusionkit.testing.backbones.learning.rehearsal import rehearse
 from fusionkit.testing.backbones.learning.tensors import answers, changed
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.words import some
 
-__all__ = ["nothing_learnable_is_cut_off", "trains", "what_learns_gets_a_gradient"]
+__all__ = ["composes", "nothing_learnable_is_cut_off", "trains", "what_learns_gets_a_gradient"]
 
 TODO = "make forward work in train mode, under a fused model, with a batch of two"
+
+
+@check("do what the message says, so that fusionkit.compose takes it as a branch", on_meta=True)
+def composes(subject: BackboneSubject) -> Iterator[Finding]:
+    """``fusionkit.compose`` takes it as a branch of a fused model."""
+    try:
+        read_anatomy(subject.pristine)
+    except AssemblyError as error:
+        raise NotApplicableError("every_parameter_is_in_one_block says what is wrong") from error
+    composed(subject)
+    yield from ()
 
 
 @check(TODO)
 def trains(subject: BackboneSubject) -> Iterator[Finding]:
     """A training step works, gives what eval mode gives, and finite gradients."""
+    require_composed(subject)
     seen = first_step(subject)
     for phrase in seen.structure:
         yield Finding(
@@ -85,30 +100,53 @@ def what_learns_gets_a_gradient(subject: BackboneSubject) -> Iterator[Finding]:
 
 @check("make forward run on the example with all that it declares read")
 def nothing_learnable_is_cut_off(subject: BackboneSubject) -> Iterator[Finding]:
-    """A gradient reaches every parameter that the answer depends on."""
-    try:
-        unread = unread_parameters(subject.copy(), subject.reads)
-    except AssemblyError as error:
-        raise NotApplicableError("its features are not what it declares") from error
+    """A gradient reaches every parameter that vector, maps or logits depend on, each by itself."""
     if first_step(subject).replaced:
         raise NotApplicableError("what_learns_gets_a_gradient says what is replaced")
-    if not unread:
-        return
-    x = subject.example()
-    twin = subject.copy()
-    _shift(trunk_of(twin), unread)
-    moved = changed(answers(subject.answer), answers(subject.run(twin, x)))
-    if not moved:
-        return
-    again = changed(answers(subject.answer), answers(subject.run(subject.copy(), x)))
-    if again:
-        raise NotApplicableError("its answer is not the same twice, so nothing can be told")
-    yield Finding(
-        f"the answer changes with {len(unread)} parameters that no gradient reaches, so that they "
-        f"never learn: {some(sorted(unread))}",
-        "compute with them under autograd, in eval mode too: no torch.no_grad(), detach() or "
-        ".data on the way to the answer; what is to stay fixed gets requires_grad_(False)",
-    )
+    told: set[str] = set()
+    for clause, reads in _readings(subject).items():
+        twin = _copy(subject, reads)
+        try:
+            unread = unread_parameters(twin, reads) - told
+        except AssemblyError as error:
+            raise NotApplicableError("its features are not what it declares") from error
+        if not unread:
+            continue
+        before = _answers(subject, _copy(subject, reads), reads)
+        _shift(trunk_of(twin), unread)
+        if not changed(before, _answers(subject, twin, reads)):
+            continue
+        if changed(before, _answers(subject, _copy(subject, reads), reads)):
+            raise NotApplicableError("its answer is not the same twice, so nothing can be told")
+        told |= unread
+        yield Finding(
+            f"when {clause}, the answer changes with {len(unread)} parameters that no gradient "
+            f"reaches, so that they never learn: {some(sorted(unread))}",
+            "compute with them under autograd, in eval mode too: no torch.no_grad(), detach() or "
+            ".data on the way to the answer; what is to stay fixed gets requires_grad_(False)",
+        )
+
+
+def _readings(subject: BackboneSubject) -> dict[str, Reads]:
+    """Gives what heads read of it, by a clause that says so."""
+    readings = {"the vector is read": Reads(vector=True)}
+    if subject.reads.levels:
+        readings["all maps are read"] = Reads(maps=subject.reads.levels)
+    try:
+        classifies = subject.classifying is not None
+    except Exception:  # told by classifier_is_kept_on_request
+        classifies = False
+    if classifies:
+        readings["the logits are read"] = Reads(logits=True)
+    return readings
+
+
+def _copy(subject: BackboneSubject, reads: Reads) -> Backbone:
+    return subject.copy_classifying() if reads.logits else subject.copy()
+
+
+def _answers(subject: BackboneSubject, backbone: Backbone, reads: Reads) -> dict[str, Tensor]:
+    return answers(subject.run(backbone, subject.example(), reads))
 
 
 def _shift(trunk: nn.Module, names: Iterable[str]) -> None:
