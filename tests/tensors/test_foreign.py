@@ -30,7 +30,10 @@ CASES = {
     "lower": (b"\n  <!doctype html><html>404</html>", "a web page"),
     "bare": (b"<HTML><body>Sign in</body></HTML>", "a web page"),
     "xml": (b'<?xml version="1.0"?><Error>NoSuchKey</Error>', "an XML page"),
-    "zip": (zipped(), "a zip archive, such as torch.save writes; `fusionkit checkpoint convert` makes"),
+    "zip": (
+        zipped(),
+        "a zip archive, such as torch.save writes; `fusionkit checkpoint convert` makes",
+    ),
     "pickle2": (pickle.dumps({"a": 1}, protocol=2), "a pickle, such as torch.save wrote"),
     "pickle4": (pickle.dumps({"a": list(range(99))}, protocol=4), "a pickle"),
     "pickle5": (pickle.dumps({"a": list(range(99))}, protocol=5), "a pickle"),

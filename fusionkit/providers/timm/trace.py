@@ -69,12 +69,26 @@ class _Reader(TorchFunctionMode):
             given = len(args)
             if called == "linear" and given > 1 and args[0].shape[-1] == args[1].shape[1]:
                 return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
-            if called == "scaled_dot_product_attention" and given > 2:
+            if called == "scaled_dot_product_attention" and _fit(args, kwargs or {}):
                 return args[0].new_empty(*args[0].shape[:-1], args[2].shape[-1])
             if called == "lstm" and isinstance(args[1], list | tuple):
                 width = args[1][0].shape[-1] * (2 if args[7] else 1)
                 return args[0].new_empty(*args[0].shape[:2], width), *args[1]
         return func(*args, **(kwargs or {}))
+
+
+def _fit(args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Tells whether attention takes its arguments; where it may not, torch itself says so."""
+    if len(args) < 3:
+        return False
+    query, key, value = args[:3]
+    mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
+    scores = (query.shape[-2], key.shape[-2])
+    return (
+        query.shape[-1] == key.shape[-1]
+        and key.shape[-2] == value.shape[-2]
+        and (mask is None or all(a in (1, b) for a, b in zip(mask.shape[-2:], scores, strict=True)))
+    )
 
 
 def trace_model(model: nn.Module, channels: int, size: tuple[int, int]) -> Trace:

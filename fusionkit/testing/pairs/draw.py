@@ -16,6 +16,7 @@ __all__ = ["Pair", "draw_pairs"]
 NORMS = ("layer", "batch", "l2")
 
 HEADS: dict[str, Mapping[str, Sequence[Any]]] = {
+    "adaptive": {"joint": (True, False), "norm": NORMS},
     "attention_gate": {"width": (16,), "norm": NORMS},
     "attentional_fusion": {"iterative": (False, True), "width": (None, 12), "hidden": (None, 8)},
     "auxiliary": {"head": ("concat", "mmtm", "fusion_transformer")},

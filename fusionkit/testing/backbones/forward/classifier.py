@@ -73,7 +73,8 @@ def _same_vector(subject: BackboneSubject, backbone: Any) -> Iterator[Finding]:
             "keep all other layers where they are when the classifier is dropped",
         )
         return
-    trunk.load_state_dict({**whole, **part})
+    whole.update(part)  # with what the layers say of its version
+    trunk.load_state_dict(whole)
     require_steady(subject)
     reads = Reads(vector=True, logits=True)
     with_logits = subject.run(backbone, subject.example(), reads)
