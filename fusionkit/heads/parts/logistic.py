@@ -26,24 +26,22 @@ def fit_logistic(
         penalties: "p", the λ of each.
         steps: after how many it ends at the latest.
     """
-    width = x.shape[1]
+    width, classes, count = x.shape[1], targets.shape[1], len(penalties)
     # A Hessian is at most half the Gram matrix (Böhning 1992), which is nearly diagonal here: in
     # units of its inverse square root all directions are about equally steep.
-    steepness = counted.mean(1, keepdim=True) * x.square().sum(0) / 2 + penalties[:, None]
-    units = steepness.rsqrt().unsqueeze(-1)
-    bias_units = (counted.sum(1) / 2).rsqrt()[:, None]
-    free = x.new_zeros(len(penalties), width + 1, targets.shape[1])
-
-    def scale() -> tuple[Tensor, Tensor]:
-        return free[:, :width] * units, free[:, width] * bias_units
+    steepness = x.square().sum(0)[:, None] * counted.mean(1) / 2 + penalties
+    units = torch.cat([steepness, counted.sum(1)[None] / 2]).rsqrt().unsqueeze(-1)
+    strengths = torch.cat([penalties.expand(width, -1), penalties.new_full((1, count), BIAS)])
+    free = x.new_zeros(width + 1, count, classes)
+    shown = counted.T
 
     def measure() -> Tensor:
         optimizer.zero_grad()
-        weight, bias = scale()
-        scores = x @ weight + bias[:, None]
-        losses = (scores.logsumexp(-1) - (scores * targets).sum(-1)) * counted
-        penalty = (penalties[:, None, None] * weight.square()).sum() + BIAS * bias.square().sum()
-        total = losses.sum() + penalty / 2
+        found = free * units
+        # One product for all regressions: a batched one would copy x for each.
+        scores = (x @ found[:-1].flatten(1)).view(-1, count, classes) + found[-1]
+        losses = scores.logsumexp(-1) - (scores * targets[:, None]).sum(-1)
+        total = (losses * shown).sum() + (found.square().sum(-1) * strengths).sum() / 2
         torch.autograd.backward(total)
         return total
 
@@ -59,5 +57,5 @@ def fit_logistic(
             line_search_fn="strong_wolfe",
         )
         optimizer.step(measure)  # type: ignore[no-untyped-call, unused-ignore]
-    free = free.detach()
-    return scale()
+    found = (free.detach() * units).transpose(0, 1)
+    return found[:, :-1], found[:, -1]
