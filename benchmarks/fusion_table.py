@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="data sets with this in their title")
     parser.add_argument("--json", metavar="FILE", help="write all accuracies to this file, too")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
     heads = arguments.heads or list(DEFAULT)
     if arguments.all:
