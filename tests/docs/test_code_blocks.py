@@ -30,7 +30,7 @@ IMAGES = torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
 SMALL = '{"num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 2}'
 SURROUNDINGS = {
     "README.md": Surroundings(
-        names={"batches": [(IMAGES, torch.tensor([1, 7]))]},
+        names={"batches": [(x, torch.tensor([1, 7])) for x in (IMAGES, IMAGES.flip(3))]},
         instead={"range(20)": "range(4)"},  # enough for a thaw
     ),
     "plugins/fusionkit-transformers/README.md": Surroundings(
