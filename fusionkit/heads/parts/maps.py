@@ -60,7 +60,7 @@ class BranchMaps(nn.Module):
         self.levels = {name: find_level(name, inputs[name], chosen[name]) for name in self.names}
         self.reads = read_levels({name: [index] for name, index in self.levels.items()})
         offers = {name: inputs[name].levels[index] for name, index in self.levels.items()}
-        self.strides = {name: offer.stride for name, offer in offers.items()}
+        self.finest_first = tuple(sorted(self.names, key=lambda name: offers[name].stride))
         channels = {name: offer.channels for name, offer in offers.items()}
         if width == "widest":
             width = max(channels.values())
@@ -78,7 +78,7 @@ class BranchMaps(nn.Module):
         maps = {name: self.blocks[name](features[name].maps[0]) for name in present}
         if not self.same_size:
             return maps
-        finest = min(present, key=lambda name: self.strides[name])
+        finest = next(name for name in self.finest_first if name in maps)
         return {name: resize(x, maps[finest].shape[-2:]) for name, x in maps.items()}
 
     def with_zeros(self, features: Mapping[str, Features]) -> list[Tensor]:
