@@ -25,8 +25,9 @@ LATER = "left to a longer sweep, and asked only of its structure"
 """Why a model is asked little on the meta device, if the next sweep will ask it everything."""
 
 STRUCTURE = (
-    *("builds", "runs", "every_parameter_is_in_one_block", "vector_is_as_declared"),
-    *("levels_are_as_declared", "stages_run_in_order", "keys_are_stock_keys"),
+    *("builds", "runs", "forward_makes_no_weights", "every_parameter_is_in_one_block"),
+    *("vector_is_as_declared", "levels_are_as_declared", "stages_run_in_order"),
+    "keys_are_stock_keys",
 )
 """What it is asked then, a second or two for each model."""
 
