@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from fusionkit.errors import PolicyError, did_you_mean
 from fusionkit.numbers import is_count
-from fusionkit.policy.slots import Anatomy, Slot
+from fusionkit.policy.patterns import are_patterns, listed, matches, near
+from fusionkit.policy.slots import Anatomy
 
 __all__ = ["Freeze"]
 
@@ -78,7 +78,7 @@ class Freeze:
                 "Freeze.until takes the name of the first stage that learns, "
                 f"got {self.stage!r:.80}"
             )
-        if self.rule == "only" and not _are_patterns(self.patterns):
+        if self.rule == "only" and not are_patterns(self.patterns):
             raise PolicyError(
                 "Freeze.only takes at least one of 'norm', 'bias' or a glob over parameter names, "
                 f"each as an argument of its own; got {self.patterns!r:.80}"
@@ -185,7 +185,7 @@ class Freeze:
         if self.rule == "until":
             assert self.stage is not None
             if self.stage not in names:
-                hint = did_you_mean(self.stage, names) or f" The stages are {_listed(names)}."
+                hint = did_you_mean(self.stage, names) or f" The stages are {listed(names)}."
                 raise PolicyError(f"Freeze.until: there is no stage {self.stage!r}.{hint}")
             return total - names.index(self.stage)
         if self.rule == "gradual":
@@ -206,10 +206,10 @@ class Freeze:
             return frozenset(slot.name for slot in reached)
         chosen: set[str] = set()
         for pattern in self.patterns:
-            matched = {slot.name for slot in reached if _matches(pattern, slot)}
+            matched = {slot.name for slot in reached if matches(pattern, slot)}
             if not matched:
                 raise PolicyError(
-                    f"Freeze.only({pattern!r}) matches no parameter.{_near(pattern, anatomy)}"
+                    f"Freeze.only({pattern!r}) matches no parameter.{near(pattern, anatomy)}"
                 )
             chosen |= matched
         return frozenset(chosen)
@@ -220,34 +220,3 @@ class Freeze:
             return 0
         from_last = stage_count - 1 - stage
         return self.start + self.every * (from_last // self.stages)
-
-
-def _matches(pattern: str, slot: Slot) -> bool:
-    if pattern == "norm":
-        return slot.norm
-    if pattern == "bias":
-        return slot.bias
-    return fnmatchcase(slot.name, pattern)
-
-
-def _near(pattern: str, anatomy: Anatomy) -> str:
-    names = [slot.name for slot in anatomy.slots]
-    if pattern in ("norm", "bias"):
-        return f" This branch has no {'norm layers' if pattern == 'norm' else 'biases'}."
-    if not names:
-        return " This branch has no parameters."
-    hint = did_you_mean(pattern, ["norm", "bias", *names])
-    return hint or f" Its parameters have names such as {names[0]!r} and {names[-1]!r}."
-
-
-def _are_patterns(patterns: object) -> bool:
-    return (
-        isinstance(patterns, tuple)
-        and len(patterns) > 0
-        and all(isinstance(pattern, str) and pattern for pattern in patterns)
-    )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = names if len(names) <= 8 else (*names[:4], "...", *names[-3:])
-    return ", ".join(shown)
