@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from fusionkit.checkpoint.save import save as save
     from fusionkit.checkpoint.weights import load_weights as load_weights
     from fusionkit.errors import AssemblyError as AssemblyError
+    from fusionkit.errors import CacheError as CacheError
     from fusionkit.errors import CheckpointError as CheckpointError
     from fusionkit.errors import ConfigError as ConfigError
     from fusionkit.errors import DataError as DataError
+    from fusionkit.errors import DistributedError as DistributedError
     from fusionkit.errors import FusionKitError as FusionKitError
     from fusionkit.errors import OptionError as OptionError
     from fusionkit.errors import PluginError as PluginError
     from fusionkit.errors import PolicyError as PolicyError
+    from fusionkit.errors import ResumeError as ResumeError
     from fusionkit.errors import did_you_mean as did_you_mean
     from fusionkit.features import Features as Features
     from fusionkit.features import Reads as Reads
@@ -79,13 +82,16 @@ _HOMES = {
     "load_weights": "fusionkit.checkpoint.weights",
     "compose": "fusionkit.assembly.compose",
     "AssemblyError": "fusionkit.errors",
+    "CacheError": "fusionkit.errors",
     "CheckpointError": "fusionkit.errors",
     "ConfigError": "fusionkit.errors",
     "DataError": "fusionkit.errors",
+    "DistributedError": "fusionkit.errors",
     "FusionKitError": "fusionkit.errors",
     "OptionError": "fusionkit.errors",
     "PluginError": "fusionkit.errors",
     "PolicyError": "fusionkit.errors",
+    "ResumeError": "fusionkit.errors",
     "did_you_mean": "fusionkit.errors",
     "Features": "fusionkit.features",
     "Reads": "fusionkit.features",

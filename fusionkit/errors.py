@@ -7,13 +7,16 @@ from difflib import get_close_matches
 
 __all__ = [
     "AssemblyError",
+    "CacheError",
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "DistributedError",
     "FusionKitError",
     "OptionError",
     "PluginError",
     "PolicyError",
+    "ResumeError",
     "did_you_mean",
 ]
 
@@ -50,7 +53,19 @@ class CheckpointError(FusionKitError):
 
 
 class DataError(FusionKitError):
-    """An input of a forward pass is missing, of the wrong shape, or not finite."""
+    """An input is missing, of the wrong shape, or not finite; or data on disk cannot be read."""
+
+
+class CacheError(FusionKitError):
+    """Features cannot be cached, or what lies in a cache is not what it claims to be."""
+
+
+class ResumeError(FusionKitError):
+    """A run cannot go on from a checkpoint: it is damaged, or data or settings have changed."""
+
+
+class DistributedError(FusionKitError):
+    """Processes that train together do not do the same."""
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

@@ -15,6 +15,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.checkpoint.manifest import refuse_later
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
+from fusionkit.numbers import is_count
 from fusionkit.recipe.form import recipe_from_data, recipe_to_data
 from fusionkit.recipe.plain import copy_plain
 from fusionkit.recipe.text import parse_json
@@ -55,6 +56,7 @@ class SavedBranch:
             where the recipe's own do.
         license: of those weights, as the provider stated it.
         base_model: their name on the Hugging Face hub.
+        thaws: the epochs at which stages had thawed on a plateau.
     """
 
     origin: str
@@ -64,6 +66,7 @@ class SavedBranch:
     rebuild: tuple[str, Mapping[str, Any]] | None = None
     license: str | None = None
     base_model: str | None = None
+    thaws: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ def describe(model: FusedModel) -> SavedModel:
             _plain_rebuild(name, backbone.rebuild),
             backbone.license or None,
             backbone.base_model or None,
+            part.thaws,
         )
     persistent = model.state_dict().keys()
     return SavedModel(
@@ -172,6 +176,7 @@ def format_config(saved: SavedModel) -> str:
                 "weights": branch.weights,
                 **_rebuild_to_data(branch),
                 **{key: getattr(branch, key) for key in OPTIONAL if getattr(branch, key)},
+                **({"thaws": list(branch.thaws)} if branch.thaws else {}),
             }
             for name, branch in saved.branches.items()
         },
@@ -239,8 +244,16 @@ def _branch(data: Any, path: Path) -> SavedBranch:
         tuple(stages),
         weights,
         _rebuild_from_data(data.get("rebuild"), path),
-        *(data.get(key) for key in OPTIONAL),
+        **{key: data.get(key) for key in OPTIONAL},
+        thaws=_thaws(data.get("thaws", []), path),
     )
+
+
+def _thaws(data: Any, path: Path) -> tuple[int, ...]:
+    whole = isinstance(data, list) and all(is_count(epoch, least=0) for epoch in data)
+    if not whole or data != sorted(set(data)):
+        raise CheckpointError(f"{path}: the field 'thaws' is no list of ascending epochs")
+    return tuple(data)
 
 
 def _rebuild_from_data(data: Any, path: Path) -> tuple[str, Mapping[str, Any]] | None:

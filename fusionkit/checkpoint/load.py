@@ -20,7 +20,7 @@ from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.checkpoint.model_card import is_hub_name
 from fusionkit.checkpoint.place import check_float, usable_device
 from fusionkit.checkpoint.texts import read_text
-from fusionkit.errors import CheckpointError, FusionKitError, did_you_mean
+from fusionkit.errors import CheckpointError, FusionKitError, PolicyError, did_you_mean
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB
 from fusionkit.tensors.cast import cast_floats
@@ -84,7 +84,11 @@ def load(
         backbone = backbone_of(model, name)
         backbone.weights = branch.weights
         backbone.license, backbone.base_model = branch.license, branch.base_model
-    return model.eval().set_epoch(saved.epoch)
+    thaws = {name: branch.thaws for name, branch in saved.branches.items() if branch.thaws}
+    try:
+        return model.eval().set_epoch(saved.epoch, thaws)
+    except PolicyError as error:
+        raise CheckpointError(f"{path / CONFIG}: {error}") from error
 
 
 def _read(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 from weakref import ReferenceType, ref
 
@@ -22,7 +22,7 @@ from fusionkit.model.diagnosis import Diagnosis, diagnose
 from fusionkit.model.groups import build_groups, group_stages
 from fusionkit.model.modes import apply_modes, minds_its_mode, plan_modes
 from fusionkit.model.ownership import refuse_sharing
-from fusionkit.model.part import Part
+from fusionkit.model.part import Part, with_thaws
 from fusionkit.model.prepare import preparations
 from fusionkit.model.routing import route
 from fusionkit.model.run import check_frozen, check_still, run_branch
@@ -138,14 +138,24 @@ class FusedModel(nn.Module):
             )
         return self
 
-    def set_epoch(self, epoch: int) -> Self:
+    def set_epoch(self, epoch: int, thaws: Mapping[str, Sequence[int]] | None = None) -> Self:
         """Freezes and thaws what the policies say for ``epoch``, counted from 0.
 
         Call it between steps, for example at the start of each epoch. The optimizer needs no
         change: parameters that freeze lose their gradient, so that it skips them.
+
+        Args:
+            epoch: counted from 0.
+            thaws: for branches that thaw on a plateau, at which epochs they did; those that are
+                left out keep what they have. ``fusionkit.training.Unfreezing`` gives them.
+
+        Raises:
+            PolicyError: ``epoch`` is no epoch, or ``thaws`` does not fit the policies.
         """
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise PolicyError(f"set_epoch takes the epoch, counted from 0, got {epoch!r}")
+        if thaws:
+            self.parts = with_thaws(self.parts, thaws)
         learning = {name: self._learning(name, epoch) for name in self.parts}
         changed = False
         for name, part in self.parts.items():
@@ -168,6 +178,12 @@ class FusedModel(nn.Module):
             if (alive := scheduler()) is not None:
                 alive.refresh()
         return self.train(self.training)
+
+    @property
+    def thaws(self) -> dict[str, tuple[int, ...]]:
+        """At which epochs stages have thawed, by branch, of those that thaw on a plateau."""
+        rules = {name: part.branch.freeze.rule for name, part in self.parts.items()}
+        return {name: self.parts[name].thaws for name in rules if rules[name] == "on_plateau"}
 
     def param_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Gives every parameter in exactly one group, for any torch optimizer.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fusionkit.errors import PolicyError, did_you_mean
 from fusionkit.features import Reads
+from fusionkit.numbers import is_count
 from fusionkit.policy.slots import Anatomy, Slot
 from fusionkit.recipe.values import Branch
 
-__all__ = ["Part"]
+__all__ = ["Part", "with_thaws"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Part:
         reads: what the head reads, its levels resolved.
         learnable: the parameters that may ever learn: those that the author did not fix and
             that what is read depends on.
+        thaws: the epochs at which stages have thawed on a plateau, ascending.
         reach: the stages in which something can learn, counted by themselves.
     """
 
@@ -31,6 +35,7 @@ class Part:
     anatomy: Anatomy
     reads: Reads
     learnable: frozenset[str]
+    thaws: tuple[int, ...] = ()
     reach: Anatomy = field(init=False)
     _reached: dict[str, Slot] = field(init=False, repr=False, compare=False)
 
@@ -43,7 +48,16 @@ class Part:
         """Gives the names of the parameters that learn at ``epoch``."""
         if not self.reach.stages:
             return frozenset()
-        return self.branch.freeze.learning(self.reach, epoch) & self.learnable
+        return self.branch.freeze.learning(self.reach, epoch, self.thaws) & self.learnable
+
+    def ever_learning(self) -> frozenset[str]:
+        """Gives the names of the parameters that learn at some epoch, as far as policies go."""
+        freeze, stages = self.branch.freeze, len(self.reach.stages)
+        if freeze.rule == "on_plateau":
+            return self.learnable
+        last = freeze.thaw_epoch(0, stages) if stages else 0
+        assert last is not None
+        return self.learning(last)
 
     def rate(self, slot: Slot) -> float:
         """Gives the multiple of the base rate for one parameter."""
@@ -55,20 +69,51 @@ class Part:
             return lr.rate(reached.block, self.reach.block_count)
         return lr.rate(reached.stage, len(self.reach.stages))
 
-    def thaw_epoch(self, stage: int) -> int:
-        """Gives the epoch at which a stage of ``anatomy`` begins to learn."""
+    def thaw_epoch(self, stage: int) -> int | None:
+        """Gives the epoch at which a stage of ``anatomy`` begins to learn.
+
+        ``None`` where it awaits a plateau that has not come.
+        """
         name = self.anatomy.stages[stage]
         if name not in self.reach.stages:
             return 0
         index = self.reach.stages.index(name)
-        return self.branch.freeze.thaw_epoch(index, len(self.reach.stages))
+        return self.branch.freeze.thaw_epoch(index, len(self.reach.stages), self.thaws)
 
     def warmth(self, stage: int, epoch: float) -> float:
         """Gives the warm-up's factor for a stage at a point in time, counted in epochs.
 
         A stage that is still frozen has the factor that it will begin with.
         """
-        return self.branch.lr.warmth(max(0.0, epoch - self.thaw_epoch(stage)))
+        thawed = self.thaw_epoch(stage)
+        return self.branch.lr.warmth(0.0 if thawed is None else max(0.0, epoch - thawed))
+
+
+def with_thaws(parts: Mapping[str, Part], thaws: Mapping[str, Sequence[int]]) -> dict[str, Part]:
+    """Gives the same parts, some with other epochs of thaws on a plateau.
+
+    Raises:
+        PolicyError: a branch does not exist or does not thaw on a plateau, or the epochs are no
+            ascending whole numbers.
+    """
+    changed = dict(parts)
+    for name, epochs in thaws.items():
+        if name not in parts:
+            raise PolicyError(f"thaws: there is no branch {name!r:.80}.{did_you_mean(name, parts)}")
+        freeze = parts[name].branch.freeze
+        if freeze.rule != "on_plateau":
+            raise PolicyError(
+                f"thaws: branch {name!r} has {freeze!r}, which no plateau thaws; write "
+                "Branch(freeze=Freeze.on_plateau(...))"
+            )
+        whole = all(is_count(epoch, least=0) for epoch in epochs)
+        if not whole or list(epochs) != sorted(set(epochs)):
+            raise PolicyError(
+                f"thaws: branch {name!r} takes epochs in ascending order, each once, got "
+                f"{list(epochs)!r:.80}"
+            )
+        changed[name] = replace(parts[name], thaws=tuple(epochs))
+    return changed
 
 
 def _within(anatomy: Anatomy, learnable: frozenset[str]) -> Anatomy:

@@ -100,7 +100,8 @@ def _branch_rows(model: FusedModel, name: str, part: Part, base: float) -> list[
         slots = [slot for slot in part.anatomy.slots if slot.stage == index]
         sizes = {slot.name: parameters[slot.name].numel() for slot in slots}
         learning = sum(sizes[key] for key in sizes if parameters[key].requires_grad)
-        awaited = part.learning(max(model.epoch, part.thaw_epoch(index)))
+        thaws = part.thaw_epoch(index)
+        awaited = part.learnable if thaws is None else part.learning(max(model.epoch, thaws))
         rates = [base * part.rate(slot) for slot in slots if slot.name in awaited]
         rows.append(
             SummaryRow(
@@ -130,6 +131,8 @@ def _stage_note(model: FusedModel, part: Part, index: int, learning: int, total:
     if learning == total:
         return ""
     thaws = part.thaw_epoch(index)
+    if thaws is None:
+        return f"frozen until {part.branch.freeze.metric} stalls"
     if thaws > model.epoch:
         return f"frozen until epoch {thaws}"
     if names & part.learnable <= part.learning(model.epoch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fusionkit.errors import ConfigError, PolicyError, did_you_mean
@@ -12,7 +12,10 @@ from fusionkit.policy.freeze import RULES, Freeze
 __all__ = ["freeze_from_data", "freeze_to_data"]
 
 MODES = ("norm", "dropout")
-GRADUAL = ("start", "every", "stages")
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "gradual": ("start", "every", "stages"),
+    "on_plateau": ("metric", "patience", "stages", "mode", "min_delta", "start"),
+}
 
 
 def freeze_to_data(freeze: Freeze) -> Any:
@@ -21,7 +24,10 @@ def freeze_to_data(freeze: Freeze) -> Any:
         "last": freeze.count,
         "until": freeze.stage,
         "only": list(freeze.patterns),
-        "gradual": {field: getattr(freeze, field) for field in GRADUAL},
+        **{
+            rule: {field: getattr(freeze, field) for field in fields}
+            for rule, fields in SCHEDULES.items()
+        },
     }.get(freeze.rule)
     modes = {mode: getattr(freeze, mode) for mode in MODES if getattr(freeze, mode) != "follow"}
     if arguments is None:
@@ -68,6 +74,7 @@ _EXAMPLES = {
     "until": "{until: layer3}",
     "only": "{only: [norm, bias]}",
     "gradual": "{gradual: {start: 2, every: 2}}",
+    "on_plateau": "{on_plateau: {metric: val_loss, patience: 2}}",
 }
 
 
@@ -79,22 +86,24 @@ def _make(rule: str, value: Any, modes: dict[str, Any], where: str) -> Freeze:
     if rule == "only":
         patterns = value if isinstance(value, list) else [value]
         return Freeze.only(*patterns, **modes)
-    if rule == "gradual" and value is not True:
-        return Freeze.gradual(**_gradual_arguments(value, where), **modes)
+    make: Callable[..., Freeze] = getattr(Freeze, rule)
+    if rule in SCHEDULES and value is not True:
+        return make(**_schedule_arguments(rule, value, where), **modes)
     if value is not True:
         raise ConfigError(f"{where}: takes no value; write '{rule}', or {{{rule}: true}}")
-    return {"all": Freeze.all, "none": Freeze.none, "gradual": Freeze.gradual}[rule](**modes)
+    return make(**modes)
 
 
-def _gradual_arguments(value: Any, where: str) -> dict[str, Any]:
+def _schedule_arguments(rule: str, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"{where}: must be a mapping, for example {_EXAMPLES['gradual']}, "
+            f"{where}: must be a mapping, for example {_EXAMPLES[rule]}, "
             f"got {json.dumps(value)[:80]}"
         )
+    known = SCHEDULES[rule]
     for key in value:
-        if key not in GRADUAL:
-            hint = did_you_mean(key, GRADUAL) or f" The fields are {', '.join(GRADUAL)}."
+        if key not in known:
+            hint = did_you_mean(key, known) or f" The fields are {', '.join(known)}."
             raise ConfigError(f"{where}.{key[:80]}: there is no such field.{hint}")
     return dict(value)
 

@@ -60,7 +60,8 @@ def graft(
                 f"{recipe.branches[name].backbone!r} builds has changed since, or its values have"
             ) from error
         kept += (f"branches.{name}.{each}" for each in carried)
-    return new.train(model.training).set_epoch(model.epoch), tuple(kept)
+    thaws = {name: epochs for name, epochs in model.thaws.items() if name in staying}
+    return new.train(model.training).set_epoch(model.epoch, thaws), tuple(kept)
 
 
 def _carry(old: Backbone, new: Backbone) -> tuple[str, ...]:

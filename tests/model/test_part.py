@@ -7,7 +7,7 @@ from toys import toy_catalog
 
 import fusionkit as fk
 from fusionkit.features import Reads
-from fusionkit.model.part import Part
+from fusionkit.model.part import Part, with_thaws
 from fusionkit.policy.slots import Anatomy, Slot
 
 
@@ -24,6 +24,42 @@ def test_a_stage_that_nobody_reads_is_nobodys_last() -> None:
     gradual = part(fk.Freeze.gradual(start=1))
     assert [len(gradual.learning(epoch)) for epoch in range(5)] == [0, 1, 2, 3, 3]
     assert [gradual.thaw_epoch(stage) for stage in range(4)] == [3, 2, 1, 0]
+
+
+def test_a_plateau_thaws_stages_that_can_learn() -> None:
+    mine = part(fk.Freeze.on_plateau(), fk.LR(warmup=1))
+    assert [mine.thaw_epoch(stage) for stage in range(4)] == [None, None, None, 0]
+    assert mine.ever_learning() == mine.learnable
+    assert mine.warmth(2, 7) == 0.5
+    mine = with_thaws({"a": mine}, {"a": [2, 5]})["a"]
+    assert [len(mine.learning(epoch)) for epoch in (1, 2, 4, 5)] == [0, 1, 1, 2]
+    assert [mine.thaw_epoch(stage) for stage in range(4)] == [None, 5, 2, 0]
+    assert [mine.warmth(1, epoch) for epoch in (5, 6)] == [0.5, 1.0]
+
+
+def test_what_ever_learns() -> None:
+    assert part(fk.Freeze.gradual(5, 3)).ever_learning() == part(fk.Freeze.none()).learning(0)
+    assert part(fk.Freeze.last(1)).ever_learning() == {"two.weight"}
+    assert part(fk.Freeze.all()).ever_learning() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("thaws", "message"),
+    [
+        ({"b": [1]}, "thaws: there is no branch 'b'"),
+        ({"a": [2, 2]}, "branch 'a' takes epochs in ascending order, each once"),
+        ({"a": [-1]}, "branch 'a' takes epochs in ascending order"),
+        ({"a": [1.5]}, "branch 'a' takes epochs in ascending order"),
+    ],
+)
+def test_thaws_that_do_not_fit(thaws, message) -> None:
+    with pytest.raises(fk.PolicyError, match=message):
+        with_thaws({"a": part(fk.Freeze.on_plateau())}, thaws)
+
+
+def test_what_thaws_by_no_plateau_takes_no_thaws() -> None:
+    with pytest.raises(fk.PolicyError, match=r"Freeze\.gradual.* which no plateau thaws"):
+        with_thaws({"a": part(fk.Freeze.gradual())}, {"a": [1]})
 
 
 @pytest.mark.parametrize("by", ["stage", "block"])

@@ -28,6 +28,16 @@ MODES = {
     "dropout": st.sampled_from(["follow", "eval"]),
 }
 FREEZES = st.one_of(
+    st.builds(
+        fk.Freeze.on_plateau,
+        st.sampled_from(["val_loss", "val_accuracy"]),
+        st.integers(1, 9),
+        st.integers(1, 5),
+        mode=st.sampled_from(["min", "max"]),
+        min_delta=st.floats(0, 2),
+        start=st.integers(0, 9),
+        **MODES,
+    ),
     st.builds(fk.Freeze.all, **MODES),
     st.builds(fk.Freeze.none, **MODES),
     st.builds(fk.Freeze.last, st.integers(0, 4), **MODES),
@@ -95,6 +105,14 @@ def test_gradual_by_hand() -> None:
     assert [pairs.learning_stages(NAMES, epoch) for epoch in (0, 4, 5)] == [3, 3, 4]
 
 
+def test_on_plateau_by_hand() -> None:
+    freeze = fk.Freeze.on_plateau("val_accuracy", 3, mode="max", stages=2)
+    counts = [freeze.learning_stages(NAMES, epoch, (2, 5)) for epoch in range(7)]
+    assert counts == [0, 0, 2, 2, 2, 4, 4]
+    assert [freeze.thaw_epoch(stage, 4, (2,)) for stage in range(4)] == [None, None, 2, 2]
+    assert freeze.learning(ANATOMY, 100) == frozenset()
+
+
 @settings(deadline=None)
 @given(st.none() | st.integers(0, 30), st.integers(1, 10), st.integers(1, 12), st.integers(1, 30))
 def test_a_stage_learns_from_its_thaw_epoch_on_and_not_before(
@@ -136,6 +154,9 @@ def test_repr_is_what_one_writes() -> None:
     assert repr(fk.Freeze.until("layer3")) == "Freeze.until('layer3')"
     assert repr(fk.Freeze.only("norm", "*.bias")) == "Freeze.only('norm', '*.bias')"
     assert repr(fk.Freeze.gradual(2, 3, 4)) == "Freeze.gradual(start=2, every=3, stages=4)"
+    plateau = fk.Freeze.on_plateau("val_accuracy", 3, mode="max", start=1)
+    said = "Freeze.on_plateau('val_accuracy', patience=3, mode='max', start=1)"
+    assert repr(plateau) == said
 
 
 @pytest.mark.parametrize("count", [True, 1.0, -1, "2", None, float("nan")])
@@ -214,6 +235,24 @@ def test_a_branch_without_norms_biases_or_parameters() -> None:
 def test_gradual_takes_whole_numbers(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(fk.PolicyError, match=f"takes {message} as a whole number"):
         fk.Freeze.gradual(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"metric": ""}, "takes the name of the metric that has to stall, for example 'val_loss'"),
+        ({"metric": None}, "takes the name of the metric"),
+        ({"mode": "less"}, "takes mode 'min' where less is better .* or 'max'.*; got 'less'"),
+        ({"min_delta": -1.0}, "takes min_delta >= 0"),
+        ({"min_delta": float("nan")}, "takes min_delta >= 0"),
+        ({"patience": 0}, "takes patience >= 1 as a whole number"),
+        ({"stages": 0}, "takes stages >= 1 as a whole number"),
+        ({"start": -1}, "takes start >= 0 as a whole number"),
+    ],
+)
+def test_on_plateau_takes_a_metric_and_whole_numbers(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(fk.PolicyError, match=rf"Freeze\.on_plateau {message}"):
+        fk.Freeze.on_plateau(**fields)
 
 
 @pytest.mark.parametrize("mode", ["train", None, True])

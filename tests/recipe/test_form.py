@@ -45,6 +45,16 @@ FREEZES = st.one_of(
     st.lists(WORDS, min_size=1, max_size=3).flatmap(
         lambda patterns: st.builds(fk.Freeze.only, *map(st.just, patterns), **MODES)
     ),
+    st.builds(
+        fk.Freeze.on_plateau,
+        st.sampled_from(["val_loss", "val_accuracy"]),
+        COUNTS,
+        COUNTS,
+        mode=st.sampled_from(["min", "max"]),
+        min_delta=st.floats(0, 1),
+        start=st.integers(0, 50),
+        **MODES,
+    ),
     st.builds(fk.Freeze.gradual, st.none() | st.integers(0, 50), COUNTS, COUNTS, **MODES),
 )
 RATES = st.builds(
@@ -152,6 +162,11 @@ def test_reading_leaves_the_data_as_it_was() -> None:
         ("freeze: {only: [norm, '*.bias']}", fk.Freeze.only("norm", "*.bias")),
         ("freeze: {gradual: true}", fk.Freeze.gradual()),
         ("freeze: {gradual: {}}", fk.Freeze.gradual()),
+        ("freeze: on_plateau", fk.Freeze.on_plateau()),
+        (
+            "freeze: {on_plateau: {metric: val_accuracy, mode: max, patience: 3}}",
+            fk.Freeze.on_plateau("val_accuracy", 3, mode="max"),
+        ),
         ("freeze: {gradual: {every: 2}}", fk.Freeze.gradual(every=2)),
         ("freeze: {gradual: {start: 0, every: 2, stages: 3}}", fk.Freeze.gradual(0, 2, 3)),
         ("lr: 0.1", fk.LR(0.1)),
@@ -215,6 +230,8 @@ BRANCH_FAULTS = [
     ("freeze: {gradual: 2}", r"freeze\.gradual: must be a mapping, for example .*, got 2"),
     ("freeze: {gradual: {evry: 2}}", r"freeze\.gradual\.evry: there is no such .* 'every'"),
     ("freeze: {gradual: {zzz: 2}}", r"freeze\.gradual\.zzz: .* fields are start, every, stages"),
+    ("freeze: {on_plateau: 2}", r"freeze\.on_plateau: must be a mapping, for example .*, got 2"),
+    ("freeze: {on_plateau: {patence: 2}}", r"freeze\.on_plateau\.patence: there is no .* 'patience'"),
     ("freeze: {gradual: {every: 0}}", r"freeze: Freeze\.gradual takes every >= 1"),
     ("freeze: {only: []}", r"freeze: Freeze\.only takes at least one"),
     ("freeze: {until: 3}", r"freeze: Freeze\.until takes the name"),

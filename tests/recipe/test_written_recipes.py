@@ -48,7 +48,7 @@ def test_the_pages_freeze_rules_are_read() -> None:
     section = PAGE.partition("### `freeze`")[2].partition("### `lr`")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     written = [text for row in rows for text in re.findall(r"`(.*?)`", row)]
-    assert len(written) == 8
+    assert len(written) == 10
     for text in written:
         branch = f"{{backbone: timm/resnet18, freeze: {text}}}"
         recipe_from_data(parse_yaml(f"branches: {{a: {branch}}}\nhead: concat", "page"), "page")

@@ -1,0 +1,1 @@
+"""Features of frozen branches, computed once and kept on disk."""
