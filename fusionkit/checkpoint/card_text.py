@@ -142,8 +142,8 @@ def _head(model: FusedModel, card: ModelCard) -> str:
         "",
         f"{_code(head.name)}{options}, from {origin}; {_count(model.head)} parameters.",
     ]
-    if card.classes:
-        lines += ["", *(f"{place}. {_plain(name)}" for place, name in enumerate(card.classes))]
+    if classes := card.classes or model.recipe.classes:
+        lines += ["", *(f"{place}. {_plain(name)}" for place, name in enumerate(classes))]
     return "\n".join(lines)
 
 

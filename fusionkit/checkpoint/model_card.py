@@ -29,7 +29,7 @@ class ModelCard:
         license: under which the model is given, in the hub's spelling: ``"apache-2.0"``.
         language: codes such as ``"en"``.
         tags: further ones for the hub's search.
-        classes: the names of the classes, in the order of the answers.
+        classes: the names of the classes, in the order of the answers; by default the recipe's.
         task: the hub's ``pipeline_tag``; ``None`` takes image or video classification where the
             branches take images or clips.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,24 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
+Owner = Callable[[tuple[str, ...]], type[Any]]
 
-def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
+
+def explain(
+    error: ValidationError,
+    data: Mapping[str, Any],
+    owner: Owner | None = None,
+    within: str = "",
+) -> str:
     """Gives the first fault as ``"branches.rgb.lr.scal: there is no such field. ..."``.
 
     Args:
         error: what the validation of ``data`` raised.
         data: with its short forms written out.
+        owner: gives the type of what stands at a place; by default that of a recipe.
+        within: the field that ``data`` itself stands in.
     """
+    owner = owner or _owner
     faults: dict[tuple[str, ...], list[ErrorDetails]] = {}
     details = error.errors(include_url=False)
     # A misspelt field is also a missing one; its own name says more.
@@ -33,8 +43,8 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     for detail in details:
         faults.setdefault(_place(detail, data), []).append(detail)
     place, first = next(iter(faults.items()))
-    path = "".join(f"{_shown(part)}." for part in place)[:-1]
-    message = _message(place, first)
+    path = ".".join([*([within] if within else []), *map(_shown, place)])
+    message = _message(place, first, owner)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{path}: {message}{more}" if path else message + more
 
@@ -52,31 +62,31 @@ def _place(detail: ErrorDetails, data: Any) -> tuple[str, ...]:
     return tuple(place)
 
 
-def _message(place: tuple[str, ...], details: list[ErrorDetails]) -> str:
+def _message(place: tuple[str, ...], details: list[ErrorDetails], owner: Owner) -> str:
     detail = details[0]
     if detail["type"] == "missing":
         return "is missing"
     if detail["type"] == "unexpected_keyword_argument":
-        return "there is no such field." + _fields_instead(place)
+        return "there is no such field." + _fields_instead(place, owner)
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     if detail["type"] == "dataclass_type":
-        wanted = _SHORT_FORMS.get(_owner(place), "a mapping")
+        wanted = _SHORT_FORMS.get(owner(place), "a mapping")
     else:
         arms = dict.fromkeys(arm["msg"].removeprefix("Input should be ") for arm in details)
         wanted = " or ".join(_WORDS.get(arm, arm) for arm in arms)
     return f"must be {wanted}, got {json.dumps(detail['input'])[:80]}"
 
 
-def _fields_instead(place: tuple[str, ...]) -> str:
-    owner = _owner(place[:-1])
-    known = [field.name for field in fields(owner)]
-    if owner is Recipe:
+def _fields_instead(place: tuple[str, ...], owner: Owner) -> str:
+    kind = owner(place[:-1])
+    known = [field.name for field in fields(kind)]
+    if kind is Recipe:
         known.append("format")
     near = did_you_mean(place[-1], known)
-    if near or owner not in (Branch, Head):
+    if near or kind not in (Branch, Head):
         return near or f" The fields are {', '.join(known)}."
-    which = "the head" if owner is Head else "the provider"
+    which = "the head" if kind is Head else "the provider"
     return f" Options of {which} stand one level deeper, under 'options'."
 
 

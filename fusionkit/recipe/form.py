@@ -14,19 +14,30 @@ from fusionkit.numbers import is_count, is_number
 from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
+from fusionkit.recipe.file import read_document
 from fusionkit.recipe.freeze_form import freeze_from_data, freeze_to_data
 from fusionkit.recipe.plain import copy_plain
-from fusionkit.recipe.text import MAX_JSON, format_yaml, parse_json, parse_yaml
+from fusionkit.recipe.text import format_yaml
 from fusionkit.recipe.values import Branch, Head, Recipe
 from fusionkit.recipe.weights import HUB, Weights, is_source
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["FORMAT", "format_recipe", "read_recipe", "recipe_from_data", "recipe_to_data"]
+__all__ = [
+    "FORMAT",
+    "anchor_weights",
+    "format_recipe",
+    "read_recipe",
+    "recipe_from_data",
+    "recipe_to_data",
+]
 
 FORMAT = 1
 """The version of the recipe's form; older ones are read for ever, newer ones refused."""
+
+JOB_SECTIONS = ("data", "training")
+"""What may stand in a recipe's file beside the recipe."""
 
 
 def recipe_to_data(recipe: Recipe) -> dict[str, Any]:
@@ -37,6 +48,8 @@ def recipe_to_data(recipe: Recipe) -> dict[str, Any]:
     if recipe.head.options:
         data["head"]["options"] = copy_plain(recipe.head.options, "Head options")
     data["num_classes"] = recipe.num_classes
+    if recipe.classes:
+        data["classes"] = list(recipe.classes)
     if recipe.preprocess != "outside":
         data["preprocess"] = recipe.preprocess
     return data
@@ -67,24 +80,22 @@ def recipe_from_data(data: Any, source: str = "recipe") -> Recipe:
 def read_recipe(path: str | Path) -> Recipe:
     """Reads a recipe from a ``.yaml``, ``.yml`` or ``.json`` file.
 
-    Paths of weights in it are relative to the file's own folder.
+    Paths of weights in it are relative to the file's own folder. The sections ``data`` and
+    ``training``, which are for ``fusionkit fit``, may stand beside it and are passed over.
 
     Raises:
         ConfigError: the file is not there, or is no recipe; names the file and the field.
     """
     path = Path(path)
-    parsers = {".yaml": parse_yaml, ".yml": parse_yaml, ".json": parse_json}
-    parse = parsers.get(path.suffix.lower())
-    if parse is None:
-        raise ConfigError(f"cannot read the recipe {path}: name it .yaml, .yml or .json")
-    try:
-        with path.open("rb") as file:
-            # One byte more than the parsers take in UTF-8 is enough for them to refuse it.
-            text = file.read(4 * MAX_JSON + 1).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error}") from error
-    recipe = recipe_from_data(parse(text, str(path)), str(path))
-    branches = {name: _anchor(branch, path.parent) for name, branch in recipe.branches.items()}
+    data = read_document(path)
+    if isinstance(data, dict):
+        data = {name: value for name, value in data.items() if name not in JOB_SECTIONS}
+    return anchor_weights(recipe_from_data(data, str(path)), path.parent)
+
+
+def anchor_weights(recipe: Recipe, folder: Path) -> Recipe:
+    """Gives the recipe with its relative paths of weights taken from ``folder``."""
+    branches = {name: _anchor(branch, folder) for name, branch in recipe.branches.items()}
     return replace(recipe, branches=branches)
 
 

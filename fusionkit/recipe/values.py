@@ -140,6 +140,7 @@ class Recipe:
         head: what joins them.
         num_classes: how many classes the model tells apart; ``None`` where the data will say, and
             then it has to be filled in before the recipe is composed.
+        classes: their names, in the order of the answers; empty where nobody said.
         preprocess: ``"outside"``, the caller prepares each branch's input; or ``"inside"``, the
             model is given raw images, uint8 or in [0, 1], and prepares them for each branch.
     """
@@ -148,6 +149,7 @@ class Recipe:
     head: Head
     num_classes: int | None = None
     preprocess: Literal["outside", "inside"] = "outside"
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.branches, Mapping) or not self.branches:
@@ -182,8 +184,24 @@ class Recipe:
                 "num_classes must be a whole number, at least 1: how many classes the model tells "
                 f"apart; got {self.num_classes!r:.80}"
             )
+        object.__setattr__(self, "classes", _check_classes(self.classes, self.num_classes))
         if self.preprocess not in ("outside", "inside"):
             raise ConfigError(f"preprocess is 'outside' or 'inside', got {self.preprocess!r}")
+
+
+def _check_classes(classes: object, count: int | None) -> tuple[str, ...]:
+    if not isinstance(classes, (list, tuple)) or not all(
+        isinstance(name, str) and name and _is_one_line(name) for name in classes
+    ):
+        raise ConfigError(f"classes is a list of names, one line each, got {classes!r:.80}")
+    if len(set(classes)) != len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise ConfigError(f"classes has the name {twice!r:.80} twice")
+    if classes and len(classes) != count:
+        raise ConfigError(
+            f"classes has {len(classes)} names, but num_classes is {count}; write one for each"
+        )
+    return tuple(classes)
 
 
 def _check_weights(given: object) -> str | Weights | None:

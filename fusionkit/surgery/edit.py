@@ -139,7 +139,9 @@ def replace_head(
     branches = recipe.branches
     if num_classes not in (None, recipe.num_classes):
         branches = {name: replace(each, classifier=False) for name, each in branches.items()}
-    recipe = Recipe(branches, _head(head), num_classes or recipe.num_classes, recipe.preprocess)
+    count = num_classes or recipe.num_classes
+    classes = recipe.classes if count == recipe.num_classes else ()
+    recipe = Recipe(branches, _head(head), count, recipe.preprocess, classes)
     new, kept = graft(model, recipe, recipe.branches, catalog or Catalog.installed())
     return Edited(new, EditReport.compare(model.state_dict(), new.state_dict(), kept))
 

@@ -19,6 +19,22 @@ import fusionkit as fk
 BRANCH = fk.Branch("timm/resnet18")
 
 
+CLASSES = (
+    (["cat", "cat"], 2, r"classes has the name 'cat' twice"),
+    (["cat"], 2, r"classes has 1 names, but num_classes is 2; write one for each"),
+    (["cat"], None, r"classes has 1 names, but num_classes is None"),
+    ("cat", 3, r"classes is a list of names, one line each, got 'cat'"),
+    (["a\nb", "c"], 2, r"classes is a list of names"),
+    ([1, 2], 2, r"classes is a list of names"),
+)
+
+
+@pytest.mark.parametrize(("classes", "count", "message"), CLASSES)
+def test_names_of_classes_are_one_for_each(classes: Any, count: int | None, message: str) -> None:
+    with pytest.raises(fk.ConfigError, match=message):
+        fk.Recipe({"a": fk.Branch("timm/x")}, fk.Head("concat"), count, classes=classes)
+
+
 def recipe(**branches: Any) -> fk.Recipe:
     return fk.Recipe(branches, fk.Head("concat"))
 

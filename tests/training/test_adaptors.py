@@ -74,6 +74,7 @@ def lightning(folder, model=None, **options) -> fk.FusedModel:
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         trainer.fit(Module(model), loader(), DataLoader(Noise(2)), **options)
     return model

@@ -1,0 +1,171 @@
+"""What a run is besides its model: settings for data and training, and the whole ``Job``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fusionkit.errors import ConfigError
+from fusionkit.model.shapes import SHAPES
+from fusionkit.numbers import is_count, is_number
+from fusionkit.recipe.values import Recipe
+
+__all__ = ["DataSettings", "Job", "Monitor", "Named", "TrainingSettings"]
+
+Monitor = Literal["val_loss", "val_accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something by its name, with its own options.
+
+    Attributes:
+        name: of an optimizer or a schedule.
+        options: of that one.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """Where samples come from, and how they are read.
+
+    Attributes:
+        source: a folder of images, a manifest (CSV or Parquet), or shards; relative to the
+            recipe's folder. ``--data`` takes its place.
+        train: the split to learn from.
+        val: the split to validate on, where there is one.
+        val_share: of the training samples that are held out, by class, where there is none.
+        label: the column of the label, in a manifest.
+        texts: inputs whose cells are texts and no paths, in a manifest.
+        augment: how training samples are changed at random, as ``fusionkit.data.Augment`` takes it;
+            empty for not at all.
+        broken: what happens to a sample that cannot be read: ``"stop"`` or ``"skip"``.
+        workers: processes that read and decode; 0 does it in the main one.
+    """
+
+    source: str | None = None
+    train: str = "train"
+    val: str = "val"
+    val_share: float = 0.2
+    label: str = "label"
+    texts: tuple[str, ...] = ()
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    broken: Literal["stop", "skip"] = "stop"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.val_share) or not 0 < self.val_share < 1:
+            raise ConfigError(f"val_share is between 0 and 1, got {self.val_share!r:.80}")
+        if self.train == self.val:
+            raise ConfigError(f"train and val are one split, {self.train!r:.80}")
+        _check_counts(self, workers=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """How long, how fast and on what a model is trained.
+
+    Attributes:
+        epochs: passes over the training samples; 0 only fits a head that is fitted.
+        batch_size: samples in a step, on each device.
+        lr: the base rate, which the head has; each branch's ``lr`` is a multiple of it.
+        weight_decay: of the groups that decay.
+        optimizer: as ``fusionkit.training.build_optimizer`` takes it.
+        schedule: as ``model.lr_scheduler`` takes it.
+        label_smoothing: of the cross entropy, in [0, 1).
+        clip: the norm that gradients are cut to; ``None`` for none.
+        accumulate: batches whose gradients are added up for one step.
+        ema: the decay of a moving average, which is then validated and saved; ``None`` for none.
+        precision: as Lightning names it: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
+        seed: of the head's first values, the order of samples, augmentation and dropout.
+        monitor: by which metric the best model is chosen.
+        patience: epochs without a better one after which the run ends; ``None`` for never.
+        cache: whether features of frozen branches are kept on disk.
+        cache_views: how many augmented views of each sample the cache keeps, if there is
+            augmentation.
+        channels_last: whether convolutions run in that memory format, which is faster.
+        fit_head: on which samples a head that is fitted to all of them at once is fitted, at the
+            end: ``"auto"`` takes those it learned from if every branch is frozen, else those held
+            out; ``"train"``, ``"val"``, or ``"never"``.
+        save_every: steps between checkpoints to resume from; ``None`` saves after each epoch.
+        accelerator: as Lightning names it: ``"auto"``, ``"cpu"``, ``"gpu"``.
+        devices: how many.
+        nodes: how many machines.
+        strategy: ``"auto"``, ``"ddp"`` or ``"fsdp"``.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    optimizer: Named = field(default_factory=lambda: Named("adamw"))
+    schedule: Named = field(default_factory=lambda: Named("cosine"))
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    accumulate: int = 1
+    ema: float | None = None
+    precision: str = "32-true"
+    seed: int = 0
+    monitor: Monitor = "val_loss"
+    patience: int | None = None
+    cache: bool = False
+    cache_views: int = 1
+    channels_last: bool = True
+    fit_head: Literal["auto", "train", "val", "never"] = "auto"
+    save_every: int | None = None
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+
+    def __post_init__(self) -> None:
+        _check_counts(self, epochs=0, batch_size=1, accumulate=1, seed=0, cache_views=1)
+        _check_counts(self, devices=1, nodes=1)
+        _check_counts(self, optional=True, patience=1, save_every=1)
+        for name in ("lr", "weight_decay"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < math.inf or (name == "lr" and not value):
+                raise ConfigError(f"{name} is a positive number, got {value!r:.80}")
+        if self.clip is not None and not (is_number(self.clip) and 0 < self.clip < math.inf):
+            raise ConfigError(
+                f"clip is the norm that gradients are cut to, a positive number or null; got "
+                f"{self.clip!r:.80}"
+            )
+        for name in ("label_smoothing", "ema"):
+            value = getattr(self, name)
+            if value is not None and not (is_number(value) and 0 <= value < 1):
+                raise ConfigError(f"{name} is a number in [0, 1), got {value!r:.80}")
+        if self.schedule.name not in SHAPES:
+            raise ConfigError(
+                f"there is no schedule {self.schedule.name!r:.80}; there are {', '.join(SHAPES)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A whole run as a value: the model, what it learns from, and how.
+
+    Attributes:
+        recipe: of the model; its ``num_classes`` may be left to the data.
+        data: where samples come from.
+        training: how long and how fast.
+    """
+
+    recipe: Recipe
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+def _check_counts(settings: object, *, optional: bool = False, **least: int) -> None:
+    for name, smallest in least.items():
+        value = getattr(settings, name)
+        if not (optional and value is None) and not is_count(value, smallest):
+            raise ConfigError(
+                f"{name} is a whole number, at least {smallest}"
+                f"{', or null' if optional else ''}; got {value!r:.80}"
+            )
