@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fusionkit.errors import PluginError as PluginError
     from fusionkit.errors import PolicyError as PolicyError
     from fusionkit.errors import ResumeError as ResumeError
+    from fusionkit.errors import TrainingError as TrainingError
     from fusionkit.errors import did_you_mean as did_you_mean
     from fusionkit.features import Features as Features
     from fusionkit.features import Reads as Reads
@@ -92,6 +93,7 @@ _HOMES = {
     "PluginError": "fusionkit.errors",
     "PolicyError": "fusionkit.errors",
     "ResumeError": "fusionkit.errors",
+    "TrainingError": "fusionkit.errors",
     "did_you_mean": "fusionkit.errors",
     "Features": "fusionkit.features",
     "Reads": "fusionkit.features",

@@ -17,6 +17,7 @@ __all__ = [
     "PluginError",
     "PolicyError",
     "ResumeError",
+    "TrainingError",
     "did_you_mean",
 ]
 
@@ -62,6 +63,10 @@ class CacheError(FusionKitError):
 
 class ResumeError(FusionKitError):
     """A run cannot go on from a checkpoint: it is damaged, or data or settings have changed."""
+
+
+class TrainingError(FusionKitError):
+    """A training has diverged, or there is nothing that it could train."""
 
 
 class DistributedError(FusionKitError):

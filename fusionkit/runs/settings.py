@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fusionkit.data.augment import Augment
 from fusionkit.errors import ConfigError
 from fusionkit.model.shapes import SHAPES
 from fusionkit.numbers import is_count, is_number
@@ -42,8 +43,8 @@ class DataSettings:
         val_share: of the training samples that are held out, by class, where there is none.
         label: the column of the label, in a manifest.
         texts: inputs whose cells are texts and no paths, in a manifest.
-        augment: how training samples are changed at random, as ``fusionkit.data.Augment`` takes it;
-            empty for not at all.
+        augment: how training samples are varied, as ``fusionkit.data.Augment`` takes it; ``True``
+            as most fine-tuning does.
         broken: what happens to a sample that cannot be read: ``"stop"`` or ``"skip"``.
         workers: processes that read and decode; 0 does it in the main one.
     """
@@ -54,7 +55,7 @@ class DataSettings:
     val_share: float = 0.2
     label: str = "label"
     texts: tuple[str, ...] = ()
-    augment: Mapping[str, Any] = field(default_factory=dict)
+    augment: bool | Mapping[str, Any] = False
     broken: Literal["stop", "skip"] = "stop"
     workers: int = 0
 
@@ -64,6 +65,12 @@ class DataSettings:
         if self.train == self.val:
             raise ConfigError(f"train and val are one split, {self.train!r:.80}")
         _check_counts(self, workers=0)
+        Augment.from_data(self.augment)  # says what is wrong with it
+
+    @property
+    def variation(self) -> Augment:
+        """The augmentation of training samples."""
+        return Augment.from_data(self.augment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

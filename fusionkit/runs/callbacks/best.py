@@ -1,0 +1,59 @@
+"""Keeps the best model of a run, as ``fusionkit.save`` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+
+from fusionkit.runs.settings import Monitor
+
+__all__ = ["KeepBest"]
+
+
+class KeepBest(pl.Callback):
+    """Saves the model whenever its validation is better than any before.
+
+    It stands before ``AverageCallback``, so that what was validated is what is saved.
+
+    Attributes:
+        best: the best value so far; ``None`` before the first.
+        epoch: at which it was reached.
+        metrics: all that was measured then, by name.
+
+    Args:
+        monitor: ``"val_loss"`` or ``"val_accuracy"``.
+        save: writes the model; called with the metrics.
+    """
+
+    def __init__(self, monitor: Monitor, save: Callable[[dict[str, float]], None]) -> None:
+        self._monitor, self._save = monitor, save
+        self.best: float | None = None
+        self.epoch = -1
+        self.metrics: dict[str, float] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves the model if it is the best; of equals the first is kept."""
+        if trainer.sanity_checking or not self._is_better(trainer):
+            return
+        measured = trainer.callback_metrics.items()
+        self.metrics = {key: float(value) for key, value in measured if key.startswith("val_")}
+        self.best, self.epoch = self.metrics[self._monitor], trainer.current_epoch
+        if trainer.is_global_zero:
+            self._save(self.metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives what a resumed run needs."""
+        return {"best": self.best, "epoch": self.epoch, "metrics": self.metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from what ``state_dict`` gave."""
+        self.best, self.epoch = state_dict["best"], state_dict["epoch"]
+        self.metrics = dict(state_dict["metrics"])
+
+    def _is_better(self, trainer: pl.Trainer) -> bool:
+        value = float(trainer.callback_metrics[self._monitor])
+        if self.best is None:
+            return True
+        return value > self.best if self._monitor == "val_accuracy" else value < self.best

@@ -1,0 +1,118 @@
+"""The loaders of a run, from its samples and its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fusionkit.cache import FeatureCache, FeatureLoader
+from fusionkit.cache.batch import FeatureBatch
+from fusionkit.data import Augment, EpochSampler, PreparedDataset, Samples
+from fusionkit.model.fused import FusedModel
+from fusionkit.runs.settings import Job
+
+__all__ = ["EpochLoader", "train_loader", "val_loader"]
+
+AUTOCAST = {"bf16": torch.bfloat16, "16": torch.float16}
+
+
+class EpochLoader:
+    """The batches of the epoch that the model is at, for a trainer that goes through them.
+
+    It keeps its place, so that a run can go on in the middle of an epoch.
+
+    Attributes:
+        loader: what gives the batches.
+        epoch: which one is given now, or was last.
+        done: how many of its batches were given.
+    """
+
+    def __init__(self, loader: FeatureLoader) -> None:
+        self.loader = loader
+        self.epoch, self.done = 0, 0
+        self._start = 0
+
+    def __len__(self) -> int:
+        """Gives the number of batches of a whole epoch."""
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        self.epoch, self.done, self._start = self.loader.model.epoch, self._start, 0
+        self.loader.set_epoch(self.epoch, self.done)
+        for batch in self.loader:
+            self.done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Gives its place."""
+        return {"epoch": self.epoch, "done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes on at a place that ``state_dict`` gave."""
+        self._start = state_dict["done"] % len(self)
+
+
+def train_loader(
+    job: Job,
+    model: FusedModel,
+    samples: Samples,
+    *,
+    cache: FeatureCache | None,
+    rank: int = 0,
+    world: int = 1,
+    on_fill: Callable[[int, int], None] | None = None,
+) -> FeatureLoader:
+    """Gives the loader of samples to learn from, shuffled and varied as the job says."""
+    augment = job.data.variation
+    dataset = _dataset(job, model, samples, augment if augment.is_random else None)
+    size = job.training.batch_size
+    settings: dict[str, Any] = {"seed": job.training.seed, "rank": rank, "world": world}
+    sampler = EpochSampler(len(samples), size, **settings)
+    if sampler.smallest_batch == 1 and len(sampler) > 1:
+        # Batch norms cannot learn from one sample; another is left out in each epoch.
+        sampler = EpochSampler(len(samples), size, drop_last=True, **settings)
+    views = job.training.cache_views if augment.is_random and cache is not None else 0
+    return _loader(job, model, dataset, sampler, cache=cache, views=views, on_fill=on_fill)
+
+
+def val_loader(
+    job: Job,
+    model: FusedModel,
+    samples: Samples,
+    *,
+    cache: FeatureCache | None,
+    rank: int = 0,
+    world: int = 1,
+) -> FeatureLoader:
+    """Gives the loader of samples in their order, as they are."""
+    sampler = EpochSampler(
+        len(samples), job.training.batch_size, shuffle=False, rank=rank, world=world
+    )
+    return _loader(job, model, _dataset(job, model, samples, None), sampler, cache=cache)
+
+
+def _dataset(
+    job: Job, model: FusedModel, samples: Samples, augment: Augment | None
+) -> PreparedDataset:
+    return PreparedDataset(
+        samples, model, augment=augment, seed=job.training.seed, broken=job.data.broken
+    )
+
+
+def _loader(
+    job: Job, model: FusedModel, dataset: PreparedDataset, sampler: EpochSampler, **more: Any
+) -> FeatureLoader:
+    autocast = AUTOCAST.get(job.training.precision.removesuffix("-mixed"))
+    return FeatureLoader(
+        model,
+        dataset,
+        sampler,
+        workers=job.data.workers,
+        channels_last=job.training.channels_last,
+        pin_memory=torch.cuda.is_available(),
+        autocast=autocast if job.training.precision.endswith("-mixed") else None,
+        **more,
+    )

@@ -1,0 +1,91 @@
+"""``measure``: how well a model does on samples whose labels are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from fusionkit.errors import DataError
+from fusionkit.model.fused import FusedModel
+
+__all__ = ["Score", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a model is worth on some samples.
+
+    Attributes:
+        samples: how many there were.
+        accuracy: the share that it gets right.
+        loss: the mean cross entropy.
+        balanced_accuracy: the mean over classes of the share that it gets right.
+        by_class: that share for each class; NaN for one without samples.
+        confusion: how many samples of a class (first) were taken for another (second).
+        calibration_error: the expected calibration error over 15 bins (arXiv:1706.04599).
+        broken: id and cause of samples that could not be read, which count nowhere.
+    """
+
+    samples: int
+    accuracy: float
+    loss: float
+    balanced_accuracy: float
+    by_class: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration_error: float
+    broken: tuple[tuple[str, str], ...] = ()
+
+
+@torch.no_grad()
+def measure(model: FusedModel, batches: Iterable[Any]) -> Score:
+    """Gives the score of a model in eval mode; its own mode is put back.
+
+    Args:
+        model: as it is.
+        batches: as ``FeatureLoader`` gives them.
+
+    Raises:
+        DataError: there are no samples, or one has no label.
+    """
+    from torchmetrics.functional.classification import (
+        multiclass_calibration_error,
+        multiclass_confusion_matrix,
+    )
+
+    classes = model.recipe.num_classes
+    assert classes is not None
+    training = model.training
+    model.eval()
+    logits: list[Tensor] = []
+    labels: list[Tensor] = []
+    broken: list[tuple[str, str]] = []
+    try:
+        for batch in batches:
+            if batch.labels is None:
+                raise DataError("samples without labels cannot be measured; predict takes them")
+            answer = model(batch.inputs, batch.features)
+            logits.append(answer[batch.counted].float().cpu())
+            labels.append(batch.labels[batch.counted].cpu())
+            broken += batch.broken
+    finally:
+        model.train(training)
+    if not labels or not sum(map(len, labels)):
+        raise DataError("there are no samples to measure")
+    answers, known = torch.cat(logits), torch.cat(labels)
+    confusion = multiclass_confusion_matrix(answers, known, classes)
+    by_class = confusion.diag() / confusion.sum(1)
+    return Score(
+        samples=len(known),
+        accuracy=float(confusion.diag().sum() / len(known)),
+        loss=float(cross_entropy(answers, known)),
+        balanced_accuracy=float(by_class.nanmean()),
+        by_class=tuple(by_class.tolist()),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        calibration_error=float(multiclass_calibration_error(answers.softmax(1), known, classes)),
+        broken=tuple(broken),
+    )

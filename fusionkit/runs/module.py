@@ -1,0 +1,137 @@
+"""``FusionModule``: a fused model as Lightning trains it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from fusionkit.data import Normalise
+from fusionkit.errors import TrainingError
+from fusionkit.model.fused import FusedModel
+from fusionkit.runs.settings import TrainingSettings
+from fusionkit.training.optimizers import build_optimizer
+from fusionkit.training.seeds import seed_step
+
+__all__ = ["FusionModule"]
+
+
+class FusionModule(pl.LightningModule):
+    """The cross entropy of a fused model, its optimizer and schedule, and what is measured.
+
+    Attributes:
+        model: what is trained.
+        settings: how.
+        steps_per_epoch: of the optimizer.
+    """
+
+    def __init__(
+        self, model: FusedModel, settings: TrainingSettings, batches_per_epoch: int
+    ) -> None:
+        super().__init__()
+        self.model, self.settings = model, settings
+        self.batches_per_epoch = batches_per_epoch
+        self.steps_per_epoch = -(-batches_per_epoch // settings.accumulate)
+        self.normalise = Normalise(model)
+        classes = model.recipe.num_classes
+        assert classes is not None
+        self.measured = torch.nn.ModuleDict(
+            {
+                f"{split}_{name}": metric
+                for split in ("train", "val")
+                for name, metric in (
+                    ("loss", MeanMetric()),
+                    ("accuracy", MulticlassAccuracy(classes, average="micro")),
+                )
+            }
+        )
+        for metric in self.measured.values():
+            assert isinstance(metric, Metric)
+            metric.persistent(True)  # or a run that goes on would forget half an epoch
+
+    def answer(self, batch: Any) -> Tensor:
+        """Gives the logits "b k" of a batch, from images, from cached features, or from both."""
+        inputs = self.normalise(batch.inputs)
+        if self.settings.channels_last:
+            inputs = {name: _channels_last(value) for name, value in inputs.items()}
+        logits: Tensor = self.model(inputs, getattr(batch, "features", None))
+        return logits
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Makes the step's random numbers a function of the seed and its place in the run."""
+        place = self.current_epoch * self.batches_per_epoch + batch_idx
+        seed_step(self.settings.seed, place, self.global_rank)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Gives the loss of a batch, with label smoothing."""
+        logits = self.answer(batch)
+        loss = cross_entropy(logits, batch.labels, label_smoothing=self.settings.label_smoothing)
+        if not torch.isfinite(loss):
+            raise self._diverged(batch, loss, batch_idx)
+        self._measure("train", logits, batch.labels, loss)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Measures a batch; what was added to make the batches of all ranks even counts nothing."""
+        logits, labels = self.answer(batch)[batch.counted], batch.labels[batch.counted]
+        if len(labels):
+            self._measure("val", logits, labels, cross_entropy(logits, labels))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Gives the optimizer over the model's groups, and the schedule that keeps their ratios."""
+        chosen, shape = self.settings.optimizer, self.settings.schedule
+        optimizer = build_optimizer(
+            self.model,
+            chosen.name,
+            lr=self.settings.lr,
+            weight_decay=self.settings.weight_decay,
+            **chosen.options,
+        )
+        plateau = shape.name == "plateau"
+        schedule = self.model.lr_scheduler(
+            optimizer,
+            shape.name,
+            total_steps=self.settings.epochs * self.steps_per_epoch,
+            steps_per_epoch=None if plateau else self.steps_per_epoch,
+            **shape.options,
+        )
+        when = {"interval": "epoch" if plateau else "step", "scheduler": schedule}
+        if plateau:
+            when |= {"monitor": self.settings.monitor, "reduce_on_plateau": True}
+        return {"optimizer": optimizer, "lr_scheduler": when}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Advances the schedule; one that watches a metric is told it."""
+        if metric is None:
+            scheduler.step()
+        else:
+            scheduler.step(metric)
+
+    def _measure(self, split: str, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        values = {"loss": (loss.detach(), len(labels)), "accuracy": (logits.detach(), labels)}
+        for name, arguments in values.items():
+            metric = self.measured[f"{split}_{name}"]
+            assert isinstance(metric, Metric)
+            metric.update(*arguments)
+            self.log(f"{split}_{name}", metric, on_step=False, on_epoch=True)
+
+    def _diverged(self, batch: Any, loss: Tensor, index: int) -> TrainingError:
+        said = ""
+        if batch.inputs and not getattr(batch, "features", None):
+            said = "\n".join(self.model.diagnose(self.normalise(batch.inputs)).warnings)
+        return TrainingError(
+            f"the loss is {float(loss)} at epoch {self.current_epoch}, batch {index}: the training "
+            f"has diverged. {said}{' ' if said else ''}What was saved before is kept; go on from it "
+            "with a lower learning rate, or with clip: 1.0"
+        )
+
+
+def _channels_last(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.ndim == 4:
+        return value.contiguous(memory_format=torch.channels_last)
+    return value

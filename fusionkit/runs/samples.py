@@ -1,0 +1,92 @@
+"""The samples of a job, and the recipe that they complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fusionkit.data import Samples, find_splits, open_samples, split_samples
+from fusionkit.errors import ConfigError, DataError
+from fusionkit.recipe.values import Recipe
+from fusionkit.runs.settings import DataSettings, Job
+
+__all__ = ["JobSamples", "complete_recipe", "input_names", "open_job_samples", "open_split"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSamples:
+    """What a run learns from and is validated on.
+
+    Attributes:
+        train: samples to learn from.
+        val: samples held out.
+        held_out: whether the latter were taken from the training split, which had no other.
+    """
+
+    train: Samples
+    val: Samples
+    held_out: bool
+
+
+def open_job_samples(job: Job) -> JobSamples:
+    """Opens the samples that a job names; nothing is decoded yet.
+
+    Raises:
+        ConfigError: the job names none.
+        DataError: they cannot be read, or there is only one class.
+    """
+    there = find_splits(job.data.source, input_names(job.recipe)) if job.data.source else ()
+    train = open_split(job.data, job.recipe, job.data.train if there else None)
+    if len(train.classes) < 2:
+        raise DataError(
+            f"{job.data.source} has {len(train.classes)} class ({', '.join(train.classes)}); there "
+            "must be two to tell apart"
+        )
+    if job.data.val in there:
+        return JobSamples(
+            train, open_split(job.data, job.recipe, job.data.val, train.classes), False
+        )
+    return JobSamples(*split_samples(train, job.data.val_share, job.training.seed), True)
+
+
+def input_names(recipe: Recipe) -> tuple[str, ...]:
+    """Gives the inputs that the branches read, in alphabetical order."""
+    return tuple(sorted({branch.input for branch in recipe.branches.values()}))
+
+
+def open_split(
+    data: DataSettings, recipe: Recipe, split: str | None, classes: tuple[str, ...] | None = None
+) -> Samples:
+    """Opens one split of what a job names; ``None`` for a source without splits."""
+    if data.source is None:
+        raise ConfigError("there are no data: name them with --data, or as data.source")
+    return open_samples(
+        data.source,
+        split,
+        inputs=input_names(recipe),
+        classes=classes,
+        label=data.label,
+        texts=data.texts,
+    )
+
+
+def complete_recipe(recipe: Recipe, classes: tuple[str, ...]) -> Recipe:
+    """Gives the recipe with the classes that the samples have.
+
+    Raises:
+        ConfigError: the recipe names others.
+    """
+    if recipe.num_classes not in (None, len(classes)):
+        raise ConfigError(
+            f"num_classes is {recipe.num_classes}, but the data have {len(classes)} classes "
+            f"({_some(classes)}); leave it out, or give other data"
+        )
+    if recipe.classes and recipe.classes != classes:
+        raise ConfigError(
+            f"the recipe's classes are {_some(recipe.classes)}, but the data's are "
+            f"{_some(classes)}; a label would mean something else"
+        )
+    return replace(recipe, num_classes=len(classes), classes=classes)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
