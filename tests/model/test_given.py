@@ -47,7 +47,7 @@ def test_inputs_of_branches_that_do_not_run_are_not_looked_at():
 def test_of_branches_that_run_every_input_is_needed():
     with pytest.raises(fk.DataError, match=r"branch 'b' reads the input 'flow'.*got nothing"):
         pair().features({"rgb": streams()["rgb"]}, only=["b"])
-    with pytest.raises(fk.DataError, match=r"no branch reads the input 'rbg'. Did you mean 'rgb'\?"):
+    with pytest.raises(fk.DataError, match="no branch reads the input 'rbg'"):
         pair().features({**streams(), "rbg": 2}, only=["b", "a"])
 
 
