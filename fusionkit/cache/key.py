@@ -20,7 +20,7 @@ __all__ = ["FORMAT", "branch_key", "digest_of"]
 
 FORMAT = 1
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-LIBRARIES = ("torch", "torchvision", "pillow")
+LIBRARIES = ("torch-fusionkit", "torch", "torchvision", "pillow")
 """Whose versions change what is computed of the same file by a little."""
 
 
@@ -61,7 +61,7 @@ def branch_key(
         "from": model.provenance.get(branch, ""),
         "structure": hashlib.sha256(structure.encode()).hexdigest(),
         "weights": weights.checksum(backbone),
-        "reads": asdict(part.reads),
+        "reads": {**asdict(part.reads), "maps": list(part.reads.levels)},
         "inside": None if inside is None else repr(inside.preprocessing),
         "preparation": preparation,
         "autocast": None if autocast is None else NAMES[autocast],

@@ -54,11 +54,6 @@ def test_features_without_values_are_rows_too(tmp_path):
     assert open_chunk(path).read_rows([1])["vector"].shape == (1, 0)
 
 
-def test_the_same_rows_make_the_same_file(tmp_path):
-    assert write(tmp_path) == write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [write(tmp_path).name]
-
-
 def test_f092_a_file_cut_anywhere_is_refused(tmp_path):
     path = write(tmp_path)
     raw = path.read_bytes()
