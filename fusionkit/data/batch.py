@@ -1,0 +1,176 @@
+"""``Batch``: prepared samples side by side, still as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import DataError
+
+__all__ = ["Batch", "Prepared", "collate"]
+
+MASK = "attention_mask"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One sample, prepared for each branch but for its mean and std.
+
+    Attributes:
+        index: where it stands among the samples.
+        id: of the sample.
+        inputs: by branch "c h w" of uint8 or raw floats, or what else a branch takes.
+        label: the index of its class.
+        broken: why there are no inputs, where it could not be read.
+        counted: whether it is here in its own right, and not to fill up a batch.
+    """
+
+    index: int
+    id: str
+    inputs: Mapping[str, Any]
+    label: int | None = None
+    broken: str | None = None
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples side by side; ``Normalise`` makes of its inputs what a model takes.
+
+    Attributes:
+        inputs: by branch "b c h w" of uint8 or raw floats, or what else a branch takes. Branches
+            whose pixels are the same share one tensor.
+        labels: "b" of int64; ``None`` where a sample has none.
+        ids: of the samples.
+        indices: "b" of int64, where they stand among the samples.
+        counted: "b" of bool, ``False`` for samples that only fill up a batch and are another's
+            repetition: leave them out of metrics.
+        broken: id and cause of the samples that were left out because they could not be read.
+    """
+
+    inputs: dict[str, Any]
+    labels: Tensor | None
+    ids: tuple[str, ...]
+    indices: Tensor
+    counted: Tensor
+    broken: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pin_memory(self) -> Batch:
+        """Gives the batch in memory that a device copies from at its full rate."""
+        return self._with(Tensor.pin_memory)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Gives the batch on a device; what branches share is moved once."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changed: dict[int, Tensor] = {}
+
+        def once(tensor: Tensor) -> Tensor:
+            if id(tensor) not in changed:
+                changed[id(tensor)] = change(tensor)
+            return changed[id(tensor)]
+
+        return replace(
+            self,
+            inputs={name: _map_tensors(value, once) for name, value in self.inputs.items()},
+            labels=None if self.labels is None else once(self.labels),
+            indices=once(self.indices),
+            counted=once(self.counted),
+        )
+
+
+def collate(samples: Sequence[Prepared]) -> Batch:
+    """Gives a batch of samples; those that could not be read are named and left out.
+
+    Texts, as mappings of token tensors "n", are filled up with 0 to the longest.
+
+    Raises:
+        DataError: none could be read, or they cannot stand side by side.
+    """
+    good = [sample for sample in samples if sample.broken is None]
+    broken = tuple((sample.id, sample.broken) for sample in samples if sample.broken is not None)
+    if not good:
+        shown = "; ".join(cause for _, cause in broken[:3])
+        raise DataError(
+            f"none of the {len(samples)} samples of a batch can be read: {shown}"
+            f"{'; ...' if len(broken) > 3 else ''}"
+        )
+    done: dict[tuple[int, ...], Any] = {}
+    inputs: dict[str, Any] = {}
+    for name in good[0].inputs:
+        values = [sample.inputs[name] for sample in good]
+        key = tuple(map(id, values))
+        if key not in done:
+            done[key] = _side_by_side(values, name, good)
+        inputs[name] = done[key]
+    labels = [sample.label for sample in good]
+    known = [label for label in labels if label is not None]
+    return Batch(
+        inputs=inputs,
+        labels=torch.tensor(known) if len(known) == len(labels) else None,
+        ids=tuple(sample.id for sample in good),
+        indices=torch.tensor([sample.index for sample in good]),
+        counted=torch.tensor([sample.counted for sample in good]),
+        broken=broken,
+    )
+
+
+def _side_by_side(values: list[Any], branch: str, samples: Sequence[Prepared]) -> Any:
+    first = values[0]
+    if isinstance(first, Mapping):
+        _check_masked(values, branch)
+        return {
+            key: _side_by_side([value[key] for value in values], branch, samples) for key in first
+        }
+    if not isinstance(first, Tensor):
+        return values
+    if any(value.dtype != first.dtype for value in values):
+        kinds = sorted({str(value.dtype) for value in values})
+        raise DataError(f"branch {branch!r}: a batch mixes {' and '.join(kinds)}")
+    if first.ndim == 1 and not first.is_floating_point():
+        return torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+    for value, sample in zip(values, samples, strict=True):
+        if value.shape != first.shape:
+            raise DataError(
+                f"branch {branch!r}: {sample.id} has the shape {tuple(value.shape)}, but "
+                f"{samples[0].id} {tuple(first.shape)}; inputs that are no images are not resized"
+            )
+    # The one copy there is: it puts "h w c" of a decoder into the "c h w" of a network.
+    stacked = torch.empty((len(values), *first.shape), dtype=first.dtype)
+    for place, value in zip(stacked, values, strict=True):
+        place.copy_(value)
+    return stacked
+
+
+def _check_masked(values: Sequence[Mapping[str, Any]], branch: str) -> None:
+    for value in values:
+        if set(value) != set(values[0]):
+            raise DataError(f"branch {branch!r}: a batch mixes {set(value)} and {set(values[0])}")
+    if MASK in values[0]:
+        return
+    shapes = {tuple(value[key].shape) for value in values for key in value if _is_row(value[key])}
+    if len(shapes) > 1:
+        raise DataError(
+            f"branch {branch!r}: texts of unlike length need an {MASK!r}, which tells tokens from "
+            "what fills them up"
+        )
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 1
+
+
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _map_tensors(each, change) for key, each in value.items()}
+    return value

@@ -1,0 +1,141 @@
+"""From a file, bytes, an image or an array to one picture of the channels that a branch reads."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import Tensor
+
+from fusionkit.data.arrays import as_picture, read_array
+from fusionkit.data.jpeg import decode_jpeg
+from fusionkit.data.modes import to_channels
+from fusionkit.data.sample import Encoded
+from fusionkit.data.walk import ARRAYS
+from fusionkit.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["MAX_PIXELS", "Picture", "decode"]
+
+MAX_PIXELS = 50_000_000
+"""Of one image; more are refused before a byte of them is decoded."""
+
+Picture: TypeAlias = "Image | Tensor"
+"""An image of PIL in mode L or RGB, or a tensor "c h w" of uint8 or of floats in [0, 1]."""
+
+ORIENTATION = 0x0112
+
+
+def decode(source: Any, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Gives a picture of ``channels`` channels, upright, with the pixels that PIL decodes.
+
+    Three channels are red, green and blue, and one is grey, whatever the file holds; transparency
+    is dropped and 16 bits are scaled to 8. Other channel counts come from arrays, as they are.
+
+    Args:
+        source: a path, ``Encoded``, a PIL image, or an array or tensor "c h w" of uint8 or of
+            floats in [0, 1].
+        channels: of the picture.
+        max_pixels: how many an image may have; it is looked at before anything is decoded.
+
+    Raises:
+        DataError: it is missing, empty, damaged, truncated or too large, or no image of so many
+            channels can be made of it.
+    """
+    if isinstance(source, Path):
+        if source.suffix.lower() in ARRAYS:
+            return as_picture(read_array(source), channels, str(source), max_pixels)
+        source = Encoded(_read(source), str(source))
+    if isinstance(source, Encoded):
+        return _decode_bytes(source, channels, max_pixels)
+    if hasattr(source, "mode") and hasattr(source, "convert"):
+        with _refusing(type(source).__name__):
+            _check_pixels(source, max_pixels, "the image")
+            return to_channels(_upright(source), channels, "the image")
+    return as_picture(source, channels, "the input", max_pixels)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _decode_bytes(source: Encoded, channels: int, max_pixels: int) -> Picture:
+    from PIL import Image
+
+    if not source.data:
+        raise DataError(f"{source.name} is empty: it has 0 bytes")
+    with _refusing(source.name):
+        with warnings.catch_warnings():
+            # Of more pixels than PIL warns at; the cap below is what decides.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(source.data))
+        with image:
+            _check_pixels(image, max_pixels, source.name)
+            if channels == 3 and (fast := decode_jpeg(source.data, image)) is not None:
+                return fast
+            with _nothing_truncated():
+                image.load()
+            return to_channels(_upright(image), channels, source.name)
+
+
+def _check_pixels(image: Image, max_pixels: int, name: str) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise DataError(
+            f"{name} has {width} x {height} pixels, more than the {max_pixels:,} allowed; make it "
+            "smaller, or give a larger max_pixels if it is meant to be so large"
+        )
+
+
+def _upright(image: Image) -> Image:
+    """Gives the image as a camera's note of its orientation says that it is to be seen."""
+    from PIL import ImageOps
+
+    if image.getexif().get(ORIENTATION, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+@contextmanager
+def _nothing_truncated() -> Iterator[None]:
+    """Lets PIL refuse truncated images, even where the whole process was told otherwise."""
+    from PIL import ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    if before:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        if before:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Turns what PIL's many decoders raise on damaged files into one error that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{name} is no image of a known kind, or its beginning is damaged"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{name} has far too many pixels: {error}") from error
+    except Exception as error:  # OSError, SyntaxError, struct.error, zlib.error, EOFError, ...
+        raise DataError(
+            f"{name} is damaged or truncated: {type(error).__name__}: {error}"
+        ) from error

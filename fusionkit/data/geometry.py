@@ -1,0 +1,74 @@
+"""Resize and centre crop, pixel for pixel as ``Preprocessing.transform`` does them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.nn import functional
+
+from fusionkit.data.picture import crop, picture_size, resize, to_tensor
+from fusionkit.preprocessing import Interpolation, Preprocessing
+
+if TYPE_CHECKING:
+    from fusionkit.data.decode import Picture
+
+__all__ = ["Geometry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where pixels go: all of a preparation but its mean and std.
+
+    Attributes:
+        size: (height, width) in pixels of what comes out.
+        resize: the shorter side, or (height, width), before the centre crop.
+        interpolation: of the resize.
+    """
+
+    size: tuple[int, int]
+    resize: int | tuple[int, int]
+    interpolation: Interpolation
+
+    @classmethod
+    def of(cls, preprocessing: Preprocessing) -> Geometry:
+        """Gives the geometry of a preparation; equal ones give the same pixels."""
+        size = preprocessing.size
+        resize_to = size if preprocessing.resize is None else preprocessing.resize
+        return cls(size, resize_to, preprocessing.interpolation)
+
+    def evaluate(self, picture: Picture) -> Tensor:
+        """Gives "c height width" after resize and centre crop, black beyond the picture."""
+        height, width = self._resized(*picture_size(picture))
+        columns = None
+        if width > self.size[1]:
+            columns = (round((width - self.size[1]) / 2), self.size[1])
+        if (height, width) != picture_size(picture):
+            picture = resize(picture, (height, width), self.interpolation, columns)
+        elif columns:
+            picture = crop(picture, 0, columns[0], height, columns[1])
+        if height > self.size[0]:
+            top = round((height - self.size[0]) / 2)
+            picture = crop(picture, top, 0, self.size[0], picture_size(picture)[1])
+        return self._pad(to_tensor(picture))
+
+    def squeeze(self, picture: Picture) -> Tensor:
+        """Gives "c height width" of the whole picture, whatever its shape was."""
+        if picture_size(picture) != self.size:
+            picture = resize(picture, self.size, self.interpolation)
+        return to_tensor(picture)
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        if not isinstance(self.resize, int):
+            return self.resize
+        short, long = min(height, width), max(height, width)
+        length = int(self.resize * long / short)
+        return (length, self.resize) if width <= height else (self.resize, length)
+
+    def _pad(self, image: Tensor) -> Tensor:
+        rows, columns = self.size[0] - image.shape[-2], self.size[1] - image.shape[-1]
+        if rows <= 0 and columns <= 0:
+            return image
+        sides = (columns // 2, (columns + 1) // 2, rows // 2, (rows + 1) // 2)
+        return functional.pad(image, sides)

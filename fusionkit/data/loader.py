@@ -1,0 +1,126 @@
+"""``build_loader``: a ``DataLoader`` whose failures name the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from fusionkit.data.batch import Batch, collate
+from fusionkit.data.prepared import PreparedDataset
+from fusionkit.data.sampler import EpochSampler
+from fusionkit.data.stream import PreparedStream
+from fusionkit.errors import ConfigError, DataError
+from fusionkit.numbers import is_count, is_number
+
+__all__ = ["SampleLoader", "build_loader"]
+
+TIMEOUT = 300.0
+"""Seconds that a batch may take in a worker; torch's own default is to wait for ever."""
+
+
+class SampleLoader(DataLoader[Any]):
+    """A ``DataLoader`` of ``Batch`` that says which file a worker stumbled over."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except DataError as error:
+            raise DataError(_own_words(error)) from error
+        except RuntimeError as error:
+            if not self.num_workers or not _is_of_a_worker(str(error)):
+                raise
+            raise DataError(self._died(str(error))) from error
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Sets the epoch of order and augmentation, before it is iterated.
+
+        Args:
+            epoch: counted from 0.
+            start: the first batch that is given.
+        """
+        for part in (self.batch_sampler, self.dataset):
+            if isinstance(part, EpochSampler):
+                part.set_epoch(epoch, start)
+            elif isinstance(part, (PreparedDataset, PreparedStream)):
+                part.set_epoch(epoch)
+
+    def _died(self, cause: str) -> str:
+        first = cause.splitlines()[0]
+        in_flight = self.dataset.in_flight() if isinstance(self.dataset, PreparedDataset) else {}
+        at = "; ".join(f"worker {number} at {name}" for number, name in in_flight.items())
+        what = "a worker of the loader is stuck" if "timed out" in cause else "a worker ended"
+        return (
+            f"{what} ({first}); being read: {at or 'nothing'}. Look at these samples and at the "
+            "memory there is, try workers=0 to see the cause, or give a longer timeout"
+        )
+
+
+def build_loader(
+    dataset: PreparedDataset | PreparedStream | Any,
+    sampler: EpochSampler | int,
+    *,
+    workers: int = 0,
+    timeout: float | None = None,
+    pin_memory: bool = False,
+    prefetch: int = 2,
+    persistent: bool = True,
+    context: str | None = None,
+) -> SampleLoader:
+    """Gives a loader of ``Batch``.
+
+    Args:
+        dataset: what is loaded.
+        sampler: of the dataset; of a ``PreparedStream``, the batch size.
+        workers: processes that decode; 0 decodes in this one.
+        timeout: seconds that a batch may take in a worker before it is an error; 300 if not given.
+        pin_memory: whether batches are put where a CUDA device copies from at its full rate.
+        prefetch: batches that each worker is ahead.
+        persistent: whether workers live on from epoch to epoch.
+        context: how workers are started: ``"fork"``, ``"spawn"`` or ``"forkserver"``.
+
+    Raises:
+        ConfigError: an argument is out of its range.
+    """
+    if not is_count(workers, 0):
+        raise ConfigError(f"workers must be a whole number from 0, got {workers!r:.80}")
+    if timeout is not None and (not is_number(timeout) or timeout < 0):
+        raise ConfigError(f"timeout must be a number of seconds, got {timeout!r:.80}")
+    several: dict[str, Any] = {}
+    if workers:
+        several = {
+            "timeout": TIMEOUT if timeout is None else timeout,
+            "prefetch_factor": prefetch,
+            "persistent_workers": persistent,
+            "multiprocessing_context": context,
+        }
+    if isinstance(dataset, PreparedStream):
+        if not is_count(sampler):
+            raise ConfigError(
+                f"a stream is loaded in batches of a size, at least 1; got {sampler!r:.80}"
+            )
+        batches: dict[str, Any] = {"batch_size": sampler, "drop_last": dataset.drop_last}
+    elif isinstance(sampler, int):
+        raise ConfigError(
+            f"samples are loaded through an EpochSampler, which says their order; got {sampler!r}"
+        )
+    else:
+        batches = {"batch_sampler": sampler}
+    return SampleLoader(
+        dataset,
+        **batches,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        **several,
+    )
+
+
+def _own_words(error: DataError) -> str:
+    """Gives an error's own message, without the traceback that a worker wraps it into."""
+    return str(error).rsplit(f"{DataError.__module__}.{DataError.__name__}: ", 1)[-1].strip()
+
+
+def _is_of_a_worker(message: str) -> bool:
+    return "DataLoader" in message and ("exited unexpectedly" in message or "timed out" in message)

@@ -1,0 +1,155 @@
+"""From one sample to what each branch takes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from fusionkit.data.arrays import as_tensor, read_array
+from fusionkit.data.augment import Augment
+from fusionkit.data.decode import MAX_PIXELS, decode
+from fusionkit.data.geometry import Geometry
+from fusionkit.data.picture import picture_size
+from fusionkit.data.preparation import preparations_of
+from fusionkit.data.sample import Sample
+from fusionkit.data.variation import Variation, draw_variation
+from fusionkit.data.walk import ARRAYS
+from fusionkit.errors import ConfigError, DataError
+from fusionkit.numbers import is_count
+
+if TYPE_CHECKING:
+    from fusionkit.data.decode import Picture
+
+__all__ = ["Prepare"]
+
+SAME_SHAPE = 0.02
+"""By how much the shapes of registered inputs may differ, for the sake of rounded sides."""
+
+
+class Prepare:
+    """Decodes each input of a sample once, varies it, and resizes it once for each geometry.
+
+    Attributes:
+        preparations: by branch.
+
+    Args:
+        model: a ``FusedModel``, or a mapping of ``Preparation`` or ``Preprocessing`` by branch.
+        augment: how samples are varied; ``None`` for not at all.
+        seed: of the run.
+        max_pixels: of an image.
+        encoders: by input name, what turns a text into tensors.
+
+    Raises:
+        ConfigError: an argument is of another kind.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        max_pixels: int = MAX_PIXELS,
+        encoders: Mapping[str, Callable[[str], Any]] | None = None,
+    ) -> None:
+        self.preparations = preparations_of(model)
+        if augment is not None and not isinstance(augment, Augment):
+            raise ConfigError(f"augment must be an Augment, got {augment!r:.120}")
+        if not is_count(max_pixels):
+            raise ConfigError(f"max_pixels must be at least 1, got {max_pixels!r:.80}")
+        self._augment = augment if augment is not None and augment.is_random else None
+        self._seed = seed
+        self._max_pixels = max_pixels
+        self._encoders = dict(encoders or {})
+        # Branches of one key share a tensor; those of one input and channel count a decode.
+        self._plan: dict[tuple[str, int], dict[Geometry, list[str]]] = {}
+        self._as_they_are: list[tuple[str, str]] = []
+        for name, each in self.preparations.items():
+            if (geometry := each.geometry) is None:
+                self._as_they_are.append((name, each.input))
+            else:
+                resizes = self._plan.setdefault((each.input, each.channels), {})
+                resizes.setdefault(geometry, []).append(name)
+
+    def __call__(self, sample: Sample, epoch: int = 0) -> dict[str, Any]:
+        """Gives by branch "c h w" of uint8 or raw floats, or what else it takes.
+
+        Raises:
+            DataError: an input is missing, or cannot be read.
+        """
+        prepared: dict[str, Any] = {}
+        for name, source in self._as_they_are:
+            prepared[name] = self._hand_on(source, _input(sample, source))
+        pictures = {
+            (source, channels): decode(_input(sample, source), channels, self._max_pixels)
+            for source, channels in self._plan
+        }
+        variations = self._variations(sample.id, pictures, epoch)
+        for key, resizes in self._plan.items():
+            variation = variations.get(key[0])
+            picture = pictures[key]
+            if variation is not None:
+                picture = variation.apply(picture)
+            for geometry, names in resizes.items():
+                image = _prepare(picture, geometry, variation)
+                prepared.update(dict.fromkeys(names, image))
+        return {name: prepared[name] for name in self.preparations}
+
+    def _variations(
+        self, sample_id: str, pictures: Mapping[tuple[str, int], Picture], epoch: int
+    ) -> dict[str, Variation]:
+        if self._augment is None or not pictures:
+            return {}
+        sizes = {name: picture_size(picture) for (name, _), picture in pictures.items()}
+
+        def draw(name: str, key: str) -> Variation:
+            assert self._augment is not None
+            return draw_variation(
+                self._augment, *sizes[name], seed=self._seed, epoch=epoch, key=key
+            )
+
+        if not self._augment.registered:
+            return {name: draw(name, f"{sample_id}\0{name}") for name in sizes}
+        first = next(iter(sizes))
+        for name, (height, width) in sizes.items():
+            shape, other = width / height, sizes[first][1] / sizes[first][0]
+            if abs(shape / other - 1) > SAME_SHAPE:
+                raise DataError(
+                    f"{sample_id}: the inputs {first!r} ({sizes[first][1]} x {sizes[first][0]} "
+                    f"pixels) and {name!r} ({width} x {height}) differ in shape, so they do not "
+                    "show the same scene point by point; write registered=False, and each is "
+                    "varied by itself"
+                )
+        return dict.fromkeys(sizes, draw(first, sample_id))
+
+    def _hand_on(self, name: str, value: Any) -> Any:
+        """Gives an input of a branch that takes no images."""
+        if isinstance(value, str):
+            return self._encoders[name](value) if name in self._encoders else value
+        if isinstance(value, Path):
+            if value.suffix.lower() not in ARRAYS:
+                raise DataError(
+                    f"{value} is for a branch that takes no images: it reads .npy and .pt files, "
+                    f"or texts (texts=({name!r},) where the manifest holds them)"
+                )
+            return read_array(value)
+        if isinstance(value, (Tensor, Mapping)):
+            return value
+        return as_tensor(value, f"the input {name!r}")
+
+
+def _input(sample: Sample, name: str) -> Any:
+    try:
+        return sample.inputs[name]
+    except KeyError:
+        raise DataError(f"{sample.id} has no input {name!r}") from None
+
+
+def _prepare(picture: Picture, geometry: Geometry, variation: Variation | None) -> Tensor:
+    if variation is None:
+        return geometry.evaluate(picture)
+    shown = geometry.squeeze(picture) if variation.box else geometry.evaluate(picture)
+    return variation.erase(shown)

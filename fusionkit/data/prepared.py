@@ -1,0 +1,158 @@
+"""``PreparedDataset``: samples decoded once, varied once, and prepared for each branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import Dataset, get_worker_info
+
+from fusionkit.data.augment import Augment
+from fusionkit.data.batch import Prepared
+from fusionkit.data.decode import MAX_PIXELS
+from fusionkit.data.prepare import Prepare
+from fusionkit.data.sample import Sample, Samples
+from fusionkit.data.sampler import Repeat
+from fusionkit.data.shared import shared_zeros
+from fusionkit.errors import ConfigError, DataError, did_you_mean
+from fusionkit.numbers import is_number
+
+__all__ = ["Broken", "PreparedDataset"]
+
+Broken = Literal["stop", "skip"]
+MOST_WORKERS = 256
+
+
+class PreparedDataset(Dataset[Prepared]):
+    """Samples as a model's branches take them, but for mean and std (``Normalise``).
+
+    Each input is decoded once, whatever the number of branches that read it, and resized once for
+    all branches that resize alike. The epoch, and which samples are broken, is known to all
+    workers, those that outlive an epoch too.
+
+    Args:
+        samples: what there is.
+        model: a ``FusedModel``, or a mapping of ``Preparation`` or ``Preprocessing`` by branch.
+        augment: how samples are varied; ``None`` for evaluation, which varies nothing.
+        seed: of the run.
+        broken: ``"stop"`` raises at the first sample that cannot be read; ``"skip"`` leaves such
+            samples out and names them in ``Batch.broken`` and ``broken_samples``.
+        most_broken: with ``"skip"``, the share of samples that may be broken before it stops; one
+            always may.
+        max_pixels: of an image; larger ones count as broken.
+        encoders: by input name, what turns its text into a tensor or a mapping of tensors "n".
+
+    Raises:
+        ConfigError: a branch reads an input that the samples do not have, or an argument is out
+            of its range.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        model: Any,
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        broken: Broken = "stop",
+        most_broken: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
+        encoders: Mapping[str, Callable[[str], Any]] | None = None,
+    ) -> None:
+        if broken not in ("stop", "skip"):
+            raise ConfigError(f"broken is 'stop' or 'skip', got {broken!r:.80}")
+        if not is_number(most_broken) or not 0 <= most_broken <= 1:
+            raise ConfigError(f"most_broken is a share in [0, 1], got {most_broken!r:.80}")
+        self.samples = samples
+        self.prepare = Prepare(
+            model, augment=augment, seed=seed, max_pixels=max_pixels, encoders=encoders or {}
+        )
+        for branch, each in self.prepare.preparations.items():
+            if each.input not in samples.input_names:
+                raise ConfigError(
+                    f"branch {branch!r} reads the input {each.input!r}, but the samples have "
+                    f"{', '.join(map(repr, samples.input_names))}."
+                    f"{did_you_mean(each.input, samples.input_names)}"
+                )
+        self._skip = broken == "skip"
+        self._most_broken = max(1, int(most_broken * len(samples)))
+        # In memory that is shared with workers, however they are started.
+        self._epoch = shared_zeros(1, torch.int64)
+        self._at = shared_zeros(MOST_WORKERS, torch.int64).fill_(-1)
+        self._is_broken = shared_zeros(len(samples), torch.bool)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Prepared:
+        """Gives one sample by branch, or why it is broken.
+
+        Raises:
+            DataError: it cannot be read, and ``broken`` is ``"stop"``, or too many cannot.
+        """
+        worker = get_worker_info()
+        place = worker.id % MOST_WORKERS if worker is not None else None
+        if place is not None:
+            self._at[place] = int(index)
+        counted = not isinstance(index, Repeat)
+        index = int(index)
+        try:
+            sample = self._read(index)
+            inputs = self.prepare(sample, int(self._epoch))
+        except DataError as error:
+            return self._broken(index, error, counted)
+        if place is not None:
+            self._at[place] = -1
+        return Prepared(index, sample.id, inputs, sample.label, counted=counted)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that samples are varied for."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch, counted from 0; workers that are there already know it too.
+
+        Call it before the loader is iterated: workers are ahead of the run.
+        """
+        self._epoch.fill_(epoch)
+
+    @property
+    def broken_samples(self) -> tuple[str, ...]:
+        """The ids of the samples that were left out so far, by all workers."""
+        return tuple(self.samples.ids[index] for index in self._is_broken.nonzero().flatten())
+
+    def in_flight(self) -> dict[int, str]:
+        """Gives the id of the sample that each worker is at, by the worker's number."""
+        return {
+            worker: self.samples.ids[at] for worker, at in enumerate(self._at.tolist()) if at >= 0
+        }
+
+    def _read(self, index: int) -> Sample:
+        try:
+            return self.samples[index]
+        except (DataError, IndexError):
+            raise
+        except Exception as error:  # of somebody else's dataset
+            raise DataError(
+                f"sample {self.samples.ids[index]!r} cannot be read: {type(error).__name__}: "
+                f"{error}"
+            ) from error
+
+    def _broken(self, index: int, error: DataError, counted: bool) -> Prepared:
+        sample_id = self.samples.ids[index]
+        cause = str(error)
+        if sample_id not in cause:
+            cause = f"{sample_id}: {cause}"
+        if not self._skip:
+            raise DataError(cause) from error
+        self._is_broken[index] = True
+        count = int(self._is_broken.sum())
+        if count > self._most_broken:
+            first = ", ".join(self.broken_samples[:3])
+            raise DataError(
+                f"{count} of {len(self)} samples cannot be read, more than the "
+                f"{self._most_broken} that may be skipped: {first}, ...; the last: {cause}"
+            ) from error
+        return Prepared(index, sample_id, {}, broken=cause, counted=counted)

@@ -1,0 +1,109 @@
+"""Datasets of torch as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from fusionkit.data.foreign import ForeignSamples, as_label, check_labels
+from fusionkit.errors import ConfigError, DataError, did_you_mean
+
+__all__ = ["from_torch"]
+
+
+def from_torch(
+    dataset: Any,
+    inputs: Sequence[str],
+    classes: Sequence[str] | None,
+    label: str | None,
+    ids: Sequence[str] | None,
+) -> ForeignSamples:
+    """Gives the samples of a ``torch.utils.data.Dataset``.
+
+    An item is a pair of input and label, a pair of inputs by name (or in their order) and label,
+    or a mapping that holds inputs and label by name.
+
+    Raises:
+        ConfigError: it is iterable, so that each worker would give all of it again.
+        DataError: it is empty, or its labels are no classes.
+    """
+    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ConfigError(
+            f"{type(dataset).__name__} can only be iterated: several workers or processes would "
+            "each give all of it; give a dataset with __len__ and __getitem__, or ShardedSamples"
+        )
+    read = _ReadItem(dataset, tuple(inputs), label)
+    length = len(dataset)
+    listed = _listed_labels(dataset, length) if label is not None else [None] * length
+
+    def labels() -> Sequence[int | None]:
+        return listed if listed is not None else [read(index)[1] for index in range(length)]
+
+    if classes is None:
+        classes = getattr(dataset, "classes", None)
+    if classes is None:
+        known = [each for each in labels() if each is not None] if label is not None else []
+        classes = [str(number) for number in range(max(known, default=-1) + 1)]
+    names = tuple(map(str, classes))
+    check_labels(listed or (), names)
+    return ForeignSamples(length, read, classes=names, input_names=inputs, ids=ids, labels=labels)
+
+
+class _ReadItem:
+    """Reads one item of a torch dataset as inputs by name, and a label."""
+
+    def __init__(self, dataset: Any, inputs: tuple[str, ...], label: str | None) -> None:
+        self._dataset = dataset
+        self._inputs = inputs
+        self._label = label
+
+    def __call__(self, index: int) -> tuple[Mapping[str, Any], int | None]:
+        item = self._dataset[index]
+        if isinstance(item, Mapping):
+            return _from_mapping(item, self._inputs, self._label)
+        label = None
+        if self._label is not None:
+            if not isinstance(item, (tuple, list)) or len(item) != 2:
+                raise DataError(
+                    f"sample {index}: an item is (input, label) or a mapping with {self._label!r}, "
+                    f"got {type(item).__name__}"
+                )
+            item, label = item
+        if isinstance(item, Mapping):
+            return _from_mapping(item, self._inputs, None)[0], as_label(label)
+        if len(self._inputs) == 1:
+            return {self._inputs[0]: item}, as_label(label)
+        if not isinstance(item, (tuple, list)) or len(item) != len(self._inputs):
+            raise DataError(
+                f"sample {index}: has {len(self._inputs)} inputs, so an item is (inputs, label) "
+                f"with a mapping of {', '.join(map(repr, self._inputs))}, got "
+                f"{type(item).__name__}"
+            )
+        return dict(zip(self._inputs, item, strict=True)), as_label(label)
+
+
+def _from_mapping(
+    item: Mapping[str, Any], inputs: Sequence[str], label: str | None
+) -> tuple[dict[str, Any], int | None]:
+    for name in (*inputs, *([label] if label is not None else ())):
+        if name not in item:
+            raise DataError(
+                f"an item has no {name!r}.{did_you_mean(name, map(str, item))} It has "
+                f"{', '.join(map(repr, list(item)[:8]))}"
+            )
+    return {name: item[name] for name in inputs}, as_label(item[label] if label else None)
+
+
+def _listed_labels(dataset: Any, length: int) -> list[int | None] | None:
+    """Gives the labels that a dataset keeps as a list, as those of torchvision do."""
+    listed = getattr(dataset, "targets", None)
+    if listed is None and isinstance(dataset, torch.utils.data.TensorDataset):
+        listed = dataset.tensors[-1] if len(dataset.tensors) == 2 else None
+    if listed is None or len(listed) != length:
+        return None
+    try:
+        return [as_label(value) for value in listed]
+    except DataError:
+        return None  # of another kind than what an item holds, such as boxes
