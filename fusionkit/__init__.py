@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fusionkit import balance as balance
+    from fusionkit import cache as cache
     from fusionkit.assembly.compose import compose as compose
     from fusionkit.backbone.channels import adapt_input_channels as adapt_input_channels
     from fusionkit.backbone.contract import Backbone as Backbone
@@ -123,9 +124,13 @@ _HOMES = {
     "update_norms": "fusionkit.surgery.update_norms",
 }
 
-_ROOMS = {"balance": "fusionkit.balance", "presets": "fusionkit.policy.presets"}
+_ROOMS = {
+    "balance": "fusionkit.balance",
+    "cache": "fusionkit.cache",
+    "presets": "fusionkit.policy.presets",
+}
 
-__all__ = ["__version__", "balance", "presets"]
+__all__ = ["__version__", "balance", "cache", "presets"]
 __all__.extend(sorted(_HOMES))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, final
 from weakref import ReferenceType, ref
 
@@ -19,6 +19,8 @@ from fusionkit.model.absence import check_branch_dropout, fuse_with_dropout
 from fusionkit.model.anatomy import check_unchanged, trunk_of
 from fusionkit.model.compiled import forget_compiled
 from fusionkit.model.diagnosis import Diagnosis, diagnose
+from fusionkit.model.freezing import freeze_all_but
+from fusionkit.model.given import check_given, join, narrow
 from fusionkit.model.groups import build_groups, group_stages
 from fusionkit.model.modes import apply_modes, minds_its_mode, plan_modes
 from fusionkit.model.ownership import refuse_sharing
@@ -82,26 +84,42 @@ class FusedModel(nn.Module):
         check_branch_dropout(head, recipe.head.name, rates)
         self._still: dict[str, tuple[nn.Module, ...]] = {}
         self._frozen: dict[str, tuple[nn.Parameter, ...]] = {}
+        self._awake: tuple[str, ...] = ()
         self._schedulers: tuple[ReferenceType[PolicyScheduler], ...] = ()
         refuse_sharing({**backbones, "head": head})
         self.set_epoch(0)
 
-    def forward(self, inputs: Any) -> Tensor:
+    def forward(self, inputs: Any, given: Mapping[str, Features] | None = None) -> Tensor:
         """Gives the head's answer, "b k".
 
         Args:
             inputs: one input, where all branches read the same; else a mapping by input name.
                 With ``preprocess="inside"`` raw images "b c h w", uint8 or in [0, 1]. In eval
                 mode inputs may be left out where the head ``takes_missing`` branches.
+            given: features of frozen branches that were computed before, by branch; these do not
+                run and need no input. ``fusionkit.cache`` keeps them.
 
         Raises:
             DataError: an input is missing, too much, or of a shape that its branch cannot take.
+            PolicyError: features were given of a branch that learns.
         """
-        return self.fuse(self.features(inputs))
+        if not given:
+            return self.fuse(self.features(inputs))
+        check_given(given, self.parts, self._awake if self.training else ())
+        rest = () if self._may_lack(inputs) else [each for each in self.parts if each not in given]
+        return self.fuse(join(given, self.features(inputs, rest), self.parts))
 
-    def features(self, inputs: Any) -> dict[str, Features]:
-        """Gives what the head reads of each branch, by branch."""
-        routed = route(inputs, self._sources, self._refusal)
+    def features(self, inputs: Any, only: Collection[str] | None = None) -> dict[str, Features]:
+        """Gives what the head reads of each branch, by branch.
+
+        Args:
+            inputs: as for ``forward``.
+            only: the branches that run; the inputs of others are not needed, nor looked at.
+        """
+        sources = self._sources
+        if only is not None:
+            inputs, sources = narrow(inputs, sources, only)
+        routed = route(inputs, sources, self._refusal) if sources else {}
         return {name: self._run(name, x, self.parts[name].reads) for name, x in routed.items()}
 
     def fuse(self, features: Mapping[str, Features]) -> Tensor:
@@ -161,16 +179,9 @@ class FusedModel(nn.Module):
         for name, part in self.parts.items():
             check_unchanged(name, self._trunk(name), part.anatomy)
         for name in self.parts:
-            frozen: list[nn.Parameter] = []
-            for path, parameter in self._trunk(name).named_parameters():
-                learns = path in learning[name]
-                if parameter.requires_grad != learns:
-                    parameter.requires_grad_(learns)
-                    changed = True
-                if not learns:
-                    parameter.grad = None
-                    frozen.append(parameter)
-            self._frozen[name] = tuple(frozen)
+            self._frozen[name], moved = freeze_all_but(self._trunk(name), learning[name])
+            changed = changed or moved
+        self._awake = tuple(name for name in self.parts if learning[name])
         if changed:
             forget_compiled(type(self).forward)
         self.epoch = epoch
@@ -289,6 +300,11 @@ class FusedModel(nn.Module):
             return self.parts[name].learning(epoch)
         except PolicyError as error:
             raise PolicyError(f"branch {name!r} ({self._title(name)}): {error}") from error
+
+    def _may_lack(self, inputs: Any) -> bool:
+        """Tells whether there is no input, and none is needed beside features that were given."""
+        nothing = inputs is None or (isinstance(inputs, Mapping) and not inputs)
+        return nothing and not self._refusal()
 
     def _refusal(self) -> str:
         """Says why no branch may be absent, or nothing if some may."""

@@ -1,0 +1,142 @@
+"""Reads samples and runs frozen branches on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from fusionkit.data.batch import Batch, Prepared, collate
+from fusionkit.data.loader import TIMEOUT, SampleLoader
+from fusionkit.data.normalise import Normalise
+from fusionkit.data.prepared import PreparedDataset
+from fusionkit.features import Features
+from fusionkit.model.fused import FusedModel
+
+__all__ = ["Compute", "Unreadable", "describe_preparation", "device_of"]
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+Unreadable = tuple[tuple[str, str], ...]
+"""Id and cause of samples that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """How frozen branches are run on samples.
+
+    Attributes:
+        model: whose branches they are.
+        dataset: prepares the samples.
+        workers: processes that decode; 0 decodes in this one.
+        timeout: seconds that a batch may take in a worker; ``None`` for the loader's default.
+        context: how workers are started.
+        autocast: the type that operations are cast to; ``None`` for none.
+        channels_last: whether images are laid out with their channels last.
+        normalise: takes mean and std of images on the device.
+    """
+
+    model: FusedModel
+    dataset: PreparedDataset
+    workers: int = 0
+    timeout: float | None = None
+    context: str | None = None
+    autocast: torch.dtype | None = None
+    channels_last: bool = False
+    normalise: Normalise = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "normalise", Normalise(self.dataset.prepare.preparations))
+
+    def read(
+        self,
+        branches: Collection[str],
+        positions: Sequence[int],
+        batch_size: int,
+        *,
+        here: bool = False,
+    ) -> Iterator[Batch | Unreadable]:
+        """Gives batches of samples as some branches take them, in the order of ``positions``.
+
+        Of a batch of which no sample can be read, it gives what is known of them.
+
+        Args:
+            branches: what others read is not decoded.
+            positions: among the samples.
+            batch_size: the most samples of a batch.
+            here: whether this process decodes.
+        """
+        starts = range(0, len(positions), batch_size)
+        several: dict[str, Any] = {}
+        if workers := 0 if here or len(starts) < 2 else self.workers:
+            several = {
+                "timeout": TIMEOUT if self.timeout is None else self.timeout,
+                "multiprocessing_context": self.context,
+            }
+        loader: Any = SampleLoader(
+            self.dataset.only(branches),
+            batch_sampler=[positions[start : start + batch_size] for start in starts],
+            collate_fn=collate_some,
+            num_workers=workers,
+            generator=torch.Generator(),  # or it would draw from the run's own
+            **several,
+        )
+        yield from loader
+
+    def run(self, branches: Collection[str], inputs: dict[str, Any]) -> dict[str, Features]:
+        """Gives the features of some branches without gradients.
+
+        Args:
+            branches: each frozen whole.
+            inputs: of a ``Batch``.
+        """
+        device = device_of(self.model)
+        with (
+            torch.no_grad(),
+            torch.autocast(device.type, self.autocast, enabled=self.autocast is not None),
+        ):
+            return self.model.features(self.ready(inputs, device), branches)
+
+    def ready(self, inputs: dict[str, Any], device: torch.device) -> dict[str, Any]:
+        """Gives inputs as the model takes them: on its device, normalised, laid out."""
+
+        def move(value: Any) -> Any:
+            return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+        moved: dict[int, Any] = {}  # branches that share pixels share them there too
+        for value in inputs.values():
+            if id(value) not in moved:
+                moved[id(value)] = pytree.tree_map(move, value)
+        done = self.normalise({name: moved[id(value)] for name, value in inputs.items()})
+        return {name: self._laid_out(value) for name, value in done.items()}
+
+    def _laid_out(self, value: Any) -> Any:
+        if self.channels_last and isinstance(value, Tensor) and value.ndim == 4:
+            return value.contiguous(memory_format=torch.channels_last)
+        return value
+
+
+def collate_some(samples: Sequence[Prepared]) -> Batch | Unreadable:
+    """Gives the batch of those that can be read, or what is known of those that cannot."""
+    if any(sample.broken is None for sample in samples):
+        return collate(samples)
+    return tuple((sample.id, sample.broken or "") for sample in samples)
+
+
+def device_of(model: FusedModel) -> torch.device:
+    """Gives where a model lies."""
+    first = next(iter([*model.parameters(), *model.buffers()]), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def describe_preparation(dataset: PreparedDataset, branch: str) -> str:
+    """Gives how a sample becomes a branch's input, in words that change with it."""
+    preparation = dataset.prepare.preparations[branch]
+    encoder = dataset.prepare.encoders.get(preparation.input)
+    if preparation.preprocessing is not None or encoder is None:
+        return repr(preparation)
+    return f"{preparation!r} {ADDRESS.sub('', repr(encoder))}"
