@@ -231,7 +231,10 @@ BRANCH_FAULTS = [
     ("freeze: {gradual: {evry: 2}}", r"freeze\.gradual\.evry: there is no such .* 'every'"),
     ("freeze: {gradual: {zzz: 2}}", r"freeze\.gradual\.zzz: .* fields are start, every, stages"),
     ("freeze: {on_plateau: 2}", r"freeze\.on_plateau: must be a mapping, for example .*, got 2"),
-    ("freeze: {on_plateau: {patence: 2}}", r"freeze\.on_plateau\.patence: there is no .* 'patience'"),
+    (
+        "freeze: {on_plateau: {patence: 2}}",
+        r"freeze\.on_plateau\.patence: there is no .* 'patience'",
+    ),
     ("freeze: {gradual: {every: 0}}", r"freeze: Freeze\.gradual takes every >= 1"),
     ("freeze: {only: []}", r"freeze: Freeze\.only takes at least one"),
     ("freeze: {until: 3}", r"freeze: Freeze\.until takes the name"),
