@@ -233,7 +233,7 @@ BRANCH_FAULTS = [
     ("freeze: {on_plateau: 2}", r"freeze\.on_plateau: must be a mapping, for example .*, got 2"),
     (
         "freeze: {on_plateau: {patence: 2}}",
-        r"freeze\.on_plateau\.patence: there is no .* 'patience'",
+        r"freeze\.on_plateau\.patence: .* 'patience'",
     ),
     ("freeze: {gradual: {every: 0}}", r"freeze: Freeze\.gradual takes every >= 1"),
     ("freeze: {only: []}", r"freeze: Freeze\.only takes at least one"),
