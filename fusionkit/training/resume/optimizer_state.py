@@ -146,10 +146,8 @@ def _keep_types(saved: Mapping[str, Any], optimizer: Optimizer, names: Mapping[i
     """Undoes that torch casts states to the type of their parameter, which loses bits."""
     for parameter, state in _states(optimizer):
         for key, value in saved["state"].get(names[id(parameter)], {}).items():
-            there = state.get(key)
-            both = isinstance(value, Tensor) and isinstance(there, Tensor)
-            if both and there.dtype != value.dtype:
-                state[key] = value.detach().clone().to(there.device)
+            if isinstance(value, Tensor) and state[key].dtype != value.dtype:
+                state[key] = value.detach().clone().to(state[key].device)
 
 
 def _states(optimizer: Optimizer) -> Iterator[tuple[torch.nn.Parameter, dict[str, Any]]]:
