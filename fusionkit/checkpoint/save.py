@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from os import PathLike
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from fusionkit.checkpoint.config import CONFIG, SavedModel, describe, format_con
 from fusionkit.checkpoint.contents import write_contents
 from fusionkit.checkpoint.folder import replace_folder
 from fusionkit.checkpoint.model_card import ModelCard
+from fusionkit.checkpoint.space import check_space
 from fusionkit.checkpoint.target import check_replaceable
 from fusionkit.checkpoint.texts import write_text
 from fusionkit.errors import AssemblyError, CheckpointError, ConfigError
@@ -77,7 +77,7 @@ def save(
         tensors = _tensors(model)
         _refuse_changed(model)
         text = _config_text(describe(model))
-        _check_space(fresh, target, tensors_size(tensors) + len(text))
+        check_space(fresh, target, tensors_size(tensors) + len(text))
         return {
             CONFIG: write_text(fresh / CONFIG, text),
             CARD: write_card(fresh, target, format_card(model, said, target.absolute().name)),
@@ -150,13 +150,3 @@ def _config_text(saved: SavedModel) -> str:
     if parse_config(text, Path(CONFIG)) != saved:
         raise CheckpointError("the model's recipe does not come back equal from its own text")
     return text
-
-
-def _check_space(fresh: Path, target: Path, needed: int) -> None:
-    free = shutil.disk_usage(fresh).free
-    if needed > free:
-        kept = "what was there before is kept" if target.exists() else "nothing was written"
-        raise CheckpointError(
-            f"cannot save to {target}: the disk is full; {needed / 1e6:,.1f} MB are needed and "
-            f"{free / 1e6:,.1f} MB are free; {kept}"
-        )

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusionkit.training.checkpoint_io import StateCheckpointIO as StateCheckpointIO
     from fusionkit.training.ema import EMA as EMA
     from fusionkit.training.hf_trainer import PolicyTrainerCallback as PolicyTrainerCallback
     from fusionkit.training.hf_trainer import TrainerModel as TrainerModel
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from fusionkit.training.planning import Plan as Plan
     from fusionkit.training.planning import PlanRow as PlanRow
     from fusionkit.training.planning import plan as plan
+    from fusionkit.training.resume.capture import capture_run as capture_run
+    from fusionkit.training.resume.position import Position as Position
+    from fusionkit.training.resume.position import Resumed as Resumed
+    from fusionkit.training.resume.restore import restore_run as restore_run
+    from fusionkit.training.resume.run import resume_run as resume_run
+    from fusionkit.training.resume.run import save_run as save_run
+    from fusionkit.training.resume.run_states import RunStates as RunStates
+    from fusionkit.training.seeds import seed_step as seed_step
+    from fusionkit.training.signals import stop_signals as stop_signals
+    from fusionkit.training.state.folder import read_state as read_state
+    from fusionkit.training.state.folder import write_state as write_state
     from fusionkit.training.unfreezing import Unfreezing as Unfreezing
 
 _HOMES = {
@@ -31,6 +43,18 @@ _HOMES = {
     "PlanRow": "planning",
     "plan": "planning",
     "Unfreezing": "unfreezing",
+    "capture_run": "resume.capture",
+    "restore_run": "resume.restore",
+    "Position": "resume.position",
+    "Resumed": "resume.position",
+    "RunStates": "resume.run_states",
+    "resume_run": "resume.run",
+    "save_run": "resume.run",
+    "seed_step": "seeds",
+    "stop_signals": "signals",
+    "read_state": "state.folder",
+    "write_state": "state.folder",
+    "StateCheckpointIO": "checkpoint_io",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

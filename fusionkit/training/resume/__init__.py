@@ -1,0 +1,1 @@
+"""Runs that go on where they were cut off, to the same bits."""
