@@ -35,7 +35,7 @@ def closed_blocks(backbone: Backbone, reads: Reads) -> tuple[str, ...]:
     candidates = _candidates(backbone)
 
     def ask(twin: Backbone, example: Any) -> frozenset[str]:
-        trunk = trunk_of(twin)
+        trunk = trunk_of(twin.float())  # as the example is, whatever the model was cast to
         blocks = {path: trunk.get_submodule(path) for path in candidates}
         with torch.no_grad(), _Watch(blocks) as watch:
             twin(example, reads)

@@ -15,6 +15,7 @@ from toys import perturb, toy_catalog
 import fusionkit as fk
 
 RANKS = 2
+STEPS = 2
 SECONDS = 60
 
 needs_fork = pytest.mark.skipif(
@@ -110,12 +111,12 @@ def adamw(model):
 OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
 
 
-def train(replica, model, optimizer, rank=0, ranks=1, epochs=range(4), steps=2, begin=None):
+def train(replica, model, optimizer, rank=0, ranks=1, *, epochs=range(4), begin=None):
     """Trains in a plain loop: freezes and thaws at each epoch's start."""
     for epoch in epochs:
         (begin or model.train().set_epoch)(epoch)
-        for step in range(steps):
-            x, labels = batch(steps * epoch + step, rank, ranks)
+        for step in range(STEPS):
+            x, labels = batch(STEPS * epoch + step, rank, ranks)
             optimizer.zero_grad()
             nn.functional.cross_entropy(replica(x), labels).backward()
             optimizer.step()

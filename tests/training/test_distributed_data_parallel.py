@@ -19,7 +19,7 @@ from rank_runs import (
 )
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from toys import toy_catalog
+from toys import ToyPlugin
 
 import fusionkit as fk
 from fusionkit.errors import DistributedError
@@ -33,7 +33,9 @@ pytestmark = needs_fork
 
 
 def moved(before, after, prefix):
-    return [name for name in after if name.startswith(prefix) and (before[name] != after[name]).any()]
+    return [
+        name for name in after if name.startswith(prefix) and (before[name] != after[name]).any()
+    ]
 
 
 def train_wrapped(rank, name, options):
@@ -90,26 +92,20 @@ def test_a_thaw_on_a_plateau_is_synchronised(tmp_path):
 
 def step_with_dropped_branches(rank):
     model = fk.compose(
-        {name: fk.Branch("toy/vector", input="x", branch_dropout=0.9) for name in "ab"},
-        head="mean_probabilities",
+        {name: fk.Branch("toy/tiny", weights=None, branch_dropout=0.9) for name in "ab"},
+        head="concat",
         num_classes=3,
-        catalog=fk.Catalog.installed().with_plugin("toy", toy_catalog_plugin()),
+        catalog=fk.Catalog.installed().with_plugin("toy", ToyPlugin()),
     )
     replica = wrap_data_parallel(model.train())
     optimizer = torch.optim.SGD(model.param_groups(lr=0.1))
     torch.manual_seed(rank)
     for _ in range(6):
         optimizer.zero_grad()
-        replica(torch.randn(1, 3)).log().sum().backward()
+        replica(torch.randn(2, 3, 8, 8)).sum().backward()
         optimizer.step()
     check_replicas(model)
     return replica.find_unused_parameters
-
-
-def toy_catalog_plugin():
-    from toys import ToyPlugin
-
-    return ToyPlugin()
 
 
 def test_branches_that_are_dropped_on_one_process_do_not_stop_the_others(tmp_path):
@@ -129,10 +125,10 @@ def options_by_policy(rank):
             DistributedError, wrap_data_parallel, build(), find_unused_parameters=False
         ),
         "none": message_of(DistributedError, wrap_data_parallel, nn.Linear(1, 1)),
-        "nothing": message_of(
-            DistributedError, wrap_data_parallel, build(slow=fk.Freeze.all(), head="toy/bare")
-        ),
     }
+    still = build(slow=fk.Freeze.all())
+    still.head.requires_grad_(False)
+    told["nothing"] = message_of(DistributedError, wrap_data_parallel, still)
     policy = fk.Freeze.none() if rank else fk.Freeze.all()
     told["policies"] = message_of(DistributedError, wrap_data_parallel, build(slow=policy))
     return told
@@ -147,8 +143,9 @@ def test_options_follow_the_policies_and_those_that_cannot_go_with_them_are_refu
         assert "find_unused_parameters=False cannot go with policies" in told["false"]
         assert "this Linear has none" in told["none"]
         assert "no parameter ever learns" in told["nothing"]
-        assert "rank 1 does not train the model of rank 0: slow: freeze is 'Freeze.none()'" in (
-            told["policies"]
+        assert (
+            "rank 1 does not train the model of rank 0: slow: freeze is 'Freeze.none()'"
+            in (told["policies"])
         )
 
 

@@ -68,7 +68,7 @@ def everything_learns(model: FusedModel) -> Iterator[None]:
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise DistributedError(
                 "no parameter ever learns, so there is nothing to synchronise: all branches are "
-                "frozen for good, and the head has no parameters; each process can run the model "
+                "frozen for good, and in the head nothing learns; each process can run the model "
                 "as it is"
             )
         yield
