@@ -75,15 +75,17 @@ GRADUAL = fk.Freeze.gradual(norm="eval", dropout="eval")
 
 def build(slow=GRADUAL, still=None, head="toy/sum", seed=0, **options):
     """Gives a model in float64: a branch that thaws, and one with a batch norm that is frozen."""
-    model = fk.compose(
-        {
-            "slow": fk.Branch("toy/tiny", weights=None, freeze=slow, **options),
-            "still": fk.Branch("toy/tiny", weights=None, freeze=still or fk.Freeze.all()),
-        },
-        head=fk.Head(head),
-        num_classes=3,
-        catalog=toy_catalog(),
-    ).double()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        model = fk.compose(
+            {
+                "slow": fk.Branch("toy/tiny", weights=None, freeze=slow, **options),
+                "still": fk.Branch("toy/tiny", weights=None, freeze=still or fk.Freeze.all()),
+            },
+            head=fk.Head(head),
+            num_classes=3,
+            catalog=toy_catalog(),
+        ).double()
     perturb(model, seed)
     return model
 
