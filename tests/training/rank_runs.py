@@ -1,4 +1,7 @@
-"""Runs a function in two forked processes that make a gloo group, and gives what each told."""
+"""Runs a function in two processes that make a group, and gives what each told.
+
+On two GPUs with nccl where there are as many, else on the CPU with gloo.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,24 @@ RANKS = 2
 STEPS = 2
 SECONDS = 60
 
+GPUS = torch.cuda.device_count()
+HOME = [torch.device("cpu")]  # where models and batches are made, in this process
+
 needs_fork = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods() or torch.cuda.is_available(),
     reason="processes are forked, which needs a POSIX system and no GPU",
 )
 
 
-def run_ranks(function, folder, *arguments):
+def run_ranks(function, folder, *arguments, ranks=RANKS, gpus=GPUS, backend=None):
     """Gives what ``function(rank, *arguments)`` gave on each rank, or raises what went wrong."""
-    context = multiprocessing.get_context("fork")
+    fork = "fork" in multiprocessing.get_all_start_methods() and not GPUS
+    context = multiprocessing.get_context("fork" if fork else "spawn")
+    on_gpu = gpus >= ranks or backend is not None
+    backend = backend or ("nccl" if on_gpu else "gloo")
+    given = (function, folder, (ranks, backend, on_gpu), arguments)
     processes = [
-        context.Process(target=_run, args=(function, folder, rank, arguments), daemon=True)
-        for rank in range(RANKS)
+        context.Process(target=_run, args=(rank, *given), daemon=True) for rank in range(ranks)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forks beside threads
@@ -38,7 +47,7 @@ def run_ranks(function, folder, *arguments):
     try:
         for process in processes:
             process.join(SECONDS)
-        told = [torch.load(folder / str(rank), weights_only=False) for rank in range(RANKS)]
+        told = [torch.load(folder / str(rank), weights_only=False) for rank in range(ranks)]
     finally:
         for process in processes:
             process.kill()
@@ -48,11 +57,15 @@ def run_ranks(function, folder, *arguments):
     return [value for _, value in told]
 
 
-def _run(function, folder, rank, arguments):
+def _run(rank, function, folder, group, arguments):
+    ranks, backend, on_gpu = group
     torch.set_num_threads(1)
-    store = distributed.FileStore(str(folder / "meeting"), RANKS)
+    if on_gpu:
+        HOME[0] = torch.device("cuda", rank % GPUS)
+        torch.cuda.set_device(HOME[0])
+    store = distributed.FileStore(str(folder / "meeting"), ranks)
     distributed.init_process_group(
-        "gloo", store=store, rank=rank, world_size=RANKS, timeout=timedelta(seconds=SECONDS)
+        backend, store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=SECONDS)
     )
     try:
         told = ("gave", function(rank, *arguments))
@@ -60,7 +73,8 @@ def _run(function, folder, rank, arguments):
         told = ("failed", f"rank {rank}: {traceback.format_exc()}")
     torch.save(told, folder / f"{rank}.part")
     (folder / f"{rank}.part").rename(folder / str(rank))
-    distributed.destroy_process_group()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def message_of(error, function, *arguments, **options):
@@ -87,7 +101,7 @@ def build(slow=GRADUAL, still=None, head="toy/sum", seed=0, **options):
             catalog=toy_catalog(),
         ).double()
     perturb(model, seed)
-    return model
+    return model.to(HOME[0])
 
 
 ROWS = 8
@@ -99,7 +113,7 @@ def batch(step, rank=0, ranks=1):
     x = torch.randn(ROWS, 3, 8, 8, generator=generator).double()
     labels = torch.randint(3, (ROWS,), generator=generator)
     mine = slice(rank * ROWS // ranks, (rank + 1) * ROWS // ranks)
-    return x[mine], labels[mine]
+    return x[mine].to(HOME[0]), labels[mine].to(HOME[0])
 
 
 def sgd(model):
@@ -126,7 +140,7 @@ def train(replica, model, optimizer, rank=0, ranks=1, *, epochs=range(4), begin=
 
 
 def weights_of(model):
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def apart(one, other):

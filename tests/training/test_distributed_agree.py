@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from rank_runs import message_of, needs_fork, run_ranks
+from rank_runs import message_of, run_ranks
 
 from fusionkit.errors import DistributedError
 from fusionkit.training.distributed import agree, same_everywhere
@@ -31,7 +31,6 @@ def decide(rank):
     return told
 
 
-@needs_fork
 def test_processes_agree_or_are_told_who_does_not(tmp_path):
     first, second = run_ranks(decide, tmp_path)
     assert first["mean"]["loss"] == second["mean"]["loss"] == pytest.approx(0.6)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from rank_runs import (
+    HOME,
     OPTIMIZERS,
     adamw,
     apart,
     batch,
     build,
     message_of,
-    needs_fork,
     run_ranks,
     sgd,
     train,
@@ -28,8 +28,6 @@ from fusionkit.training.distributed import (
     everything_learns,
     wrap_data_parallel,
 )
-
-pytestmark = needs_fork
 
 
 def moved(before, after, prefix):
@@ -96,13 +94,13 @@ def step_with_dropped_branches(rank):
         head="concat",
         num_classes=3,
         catalog=fk.Catalog.installed().with_plugin("toy", ToyPlugin()),
-    )
+    ).to(HOME[0])
     replica = wrap_data_parallel(model.train())
     optimizer = torch.optim.SGD(model.param_groups(lr=0.1))
     torch.manual_seed(rank)
     for _ in range(6):
         optimizer.zero_grad()
-        replica(torch.randn(2, 3, 8, 8)).sum().backward()
+        replica(torch.randn(2, 3, 8, 8, device=HOME[0])).sum().backward()
         optimizer.step()
     check_replicas(model)
     return replica.find_unused_parameters

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
-from rank_runs import adamw, apart, batch, build, needs_fork, weights_of
-from torch import nn
+from rank_runs import adamw, apart, batch, build, needs_fork, run_ranks, weights_of
+from torch import distributed, nn
 
 from fusionkit.errors import DistributedError
+from fusionkit.training.distributed import gather_weights, shard
 
 pytest.importorskip("lightning", reason="needs pip install 'torch-fusionkit[train]'")
 
@@ -28,7 +32,9 @@ class Rows(torch.utils.data.Dataset):
         return x[row % 8], labels[row % 8]
 
 
-def fit(folder, callbacks, model, *, strategy, epochs=EPOCHS, ckpt_path=None, **options):
+def fit(
+    folder, callbacks, model, *, strategy, epochs=EPOCHS, ckpt_path=None, sharded=False, **options
+):
     import lightning.pytorch as pl
 
     class Module(pl.LightningModule):
@@ -56,7 +62,14 @@ def fit(folder, callbacks, model, *, strategy, epochs=EPOCHS, ckpt_path=None, **
             return torch.utils.data.DataLoader(Rows(), 8 // ranks, sampler=order)
 
         def on_train_end(self):
-            torch.save(weights_of(self.model), folder / f"rank{self.global_rank}")
+            torch.save(
+                gather_weights(self.model) if sharded else weights_of(self.model),
+                folder / f"rank{self.global_rank}",
+            )
+
+    class Sharded(Module):
+        def configure_model(self):
+            shard(self.model, self.device_mesh["data_parallel"])
 
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -73,7 +86,7 @@ def fit(folder, callbacks, model, *, strategy, epochs=EPOCHS, ckpt_path=None, **
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's own: of workers, of forks beside threads
-        trainer.fit(Module(), ckpt_path=ckpt_path)
+        trainer.fit((Sharded if sharded else Module)(), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -145,6 +158,28 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_synchronised_as_well(tmp_path):
     assert apart(one, alone())[0] < 1e-9
 
 
+def fit_sharded(rank, folder, port):
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    from fusionkit.training.distributed.lightning_callback import DistributedPolicy
+
+    distributed.destroy_process_group()  # Lightning makes its own
+    where = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    os.environ.update(where, MASTER_PORT=str(port))
+    strategy = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+    options = {"sharded": True, "enable_checkpointing": False}
+    fit(folder, [DistributedPolicy()], build(seed=rank), strategy=strategy, **options)
+
+
+@needs_fork
+def test_a_model_that_is_sharded_in_configure_model_equals_one_process(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run_ranks(fit_sharded, tmp_path, tmp_path, port)
+    assert apart(torch.load(tmp_path / "rank0"), alone())[0] < 1e-9
+
+
 def test_one_process_is_left_as_it_is(tmp_path):
     from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 
@@ -161,9 +196,17 @@ def test_one_process_is_left_as_it_is(tmp_path):
     assert "configure_ddp" not in vars(trainer.strategy)
 
 
-def test_a_strategy_that_flattens_parameters_is_refused():
-    from types import SimpleNamespace
+def test_processes_that_would_all_see_the_same_samples_are_refused(monkeypatch):
+    from fusionkit.training.distributed import lightning_callback as told
 
+    monkeypatch.setattr(told, "is_model_sharded", lambda model: True)
+    strategy = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 1})
+    trainer = SimpleNamespace(world_size=2, strategy=strategy)
+    with pytest.raises(DistributedError, match=r"among 1 .* over 2; .*data_parallel_size=2"):
+        told.DistributedPolicy().on_fit_start(trainer, build())
+
+
+def test_a_strategy_that_flattens_parameters_is_refused():
     from lightning.pytorch.strategies import FSDPStrategy
 
     from fusionkit.training.distributed.lightning_callback import DistributedPolicy

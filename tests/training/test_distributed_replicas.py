@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
-from rank_runs import adamw, batch, build, message_of, needs_fork, run_ranks, train
+from rank_runs import adamw, batch, build, message_of, run_ranks, train
 
 import fusionkit as fk
 from fusionkit.errors import DistributedError
@@ -40,7 +40,6 @@ def differ(rank):
     return told
 
 
-@needs_fork
 def test_each_difference_is_named_on_every_process(tmp_path):
     first, second = run_ranks(differ, tmp_path)
     assert first == second
@@ -65,7 +64,6 @@ def keep_statistics(rank):
     return before, dict(model.named_buffers())
 
 
-@needs_fork
 def test_a_frozen_batch_norm_is_the_same_everywhere_where_no_buffers_are_sent(tmp_path):
     (before, one), (_, other) = run_ranks(keep_statistics, tmp_path)
     for name in one:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 from rank_runs import (
+    HOME,
     OPTIMIZERS,
     adamw,
     apart,
     batch,
     build,
     message_of,
-    needs_fork,
     run_ranks,
     train,
     weights_of,
 )
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from toys import ToyPlugin, toy_catalog
 
@@ -33,8 +34,6 @@ from fusionkit.training.distributed import (
     shard,
     share_buffers,
 )
-
-pytestmark = needs_fork
 
 
 def train_sharded(rank, name, blocks):
@@ -151,6 +150,8 @@ def refuse(rank, folder):
     number = build()
     number.head.scale = nn.Parameter(torch.tensor(1.0))
     told["number"] = message_of(DistributedError, shard, number)
+    small = init_device_mesh(HOME[0].type, (2, 1), mesh_dim_names=("one", "other"))["other"]
+    told["mesh"] = message_of(DistributedError, shard, build(), small)
     model = build()
     early = adamw(model)
     shard(model)
@@ -184,6 +185,7 @@ def test_what_cannot_be_sharded_saved_or_resumed_is_refused_on_all_processes(tmp
         assert "reshard_after_forward must stay True" in told["reshard"]
         assert "branch 'a' has branch_dropout" in told["dropping"]
         assert "'head.scale' is a single number without dimensions" in told["number"]
+        assert "the mesh has 1 of 2 processes" in told["mesh"]
         assert "sharded already" in told["twice"]
         assert "'slow/stem/decay' of the optimizer holds a parameter that is none" in told["early"]
         assert "DTensor, which no tensor file holds; gather it first" in told["save"]

@@ -31,7 +31,7 @@ class DistributedPolicy(Callback):
     strategies; with one process it does nothing. When training starts, and whenever it goes on
     from a checkpoint, all processes are checked to hold the same model. To shard one, the
     ``LightningModule`` calls ``shard(self.model)`` in its ``configure_model``, under
-    ``strategy=ModelParallelStrategy()``.
+    ``strategy=ModelParallelStrategy(data_parallel_size=..., tensor_parallel_size=1)``.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -48,8 +48,17 @@ class DistributedPolicy(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes sure that all processes start with the same model."""
-        if trainer.world_size > 1:
-            check_replicas(find_model(pl_module, "DistributedPolicy"))
+        if trainer.world_size == 1:
+            return
+        model = find_model(pl_module, "DistributedPolicy")
+        shares = getattr(trainer.strategy, "distributed_sampler_kwargs", {}).get("num_replicas")
+        if is_model_sharded(model) and shares != trainer.world_size:
+            raise DistributedError(
+                f"the strategy divides the samples among {shares} processes, but the model is "
+                f"sharded over {trainer.world_size}; write ModelParallelStrategy("
+                f"data_parallel_size={trainer.world_size}, tensor_parallel_size=1)"
+            )
+        check_replicas(model)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gives all processes the norm statistics of rank 0, where no wrapper does."""

@@ -58,6 +58,11 @@ def shard(
     options["reshard_after_forward"] = True  # also of what runs last, so that it can thaw
     check_replicas(model, weights=False)
     mesh = mesh or _all_processes()
+    if mesh.size() != distributed.get_world_size():
+        raise DistributedError(
+            f"shard: the mesh has {mesh.size()} of {distributed.get_world_size()} processes, and "
+            "those outside of it would drift apart; leave it out to take all of them"
+        )
     device = torch.device(mesh.device_type)
     if device.type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device())
