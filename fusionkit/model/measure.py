@@ -20,7 +20,7 @@ from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.run import check_features
 from fusionkit.model.sketch import Sketch
 
-__all__ = ["measure_stages", "unread_parameters"]
+__all__ = ["measure_stages", "on_twin", "unread_parameters"]
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ def measure_stages(backbone: Backbone) -> tuple[Stage, ...]:
     Raises:
         AssemblyError: some parameter's module did not run, so that its depth is unknown.
     """
-    order = _on_twin(backbone, _first_runs, batch=1)
+    order = on_twin(backbone, _first_runs, batch=1)
     trunk = trunk_of(backbone)
     names = [name for name, _ in trunk.named_parameters()]
     prefix = _common_container(trunk, [path for path in order if _has_parameters(trunk, path)])
@@ -92,7 +92,7 @@ def unread_parameters(backbone: Backbone, reads: Reads) -> frozenset[str]:
         reached = _reached(_read(features, reads))
         return frozenset(name for name, value in parameters.items() if id(value) not in reached)
 
-    return _on_twin(backbone, ask, batch=2)
+    return on_twin(backbone, ask, batch=2)
 
 
 def _never(_: Any) -> Tensor:
@@ -100,7 +100,7 @@ def _never(_: Any) -> Tensor:
     raise AssertionError("a measured backbone ran backwards")
 
 
-def _on_twin(backbone: Backbone, ask: Callable[[Backbone, Any], Result], batch: int) -> Result:
+def on_twin(backbone: Backbone, ask: Callable[[Backbone, Any], Result], batch: int) -> Result:
     """Asks a twin in eval mode, on the meta device if it can run there, and a real one if not.
 
     The meta device computes nothing and holds no data. Neither twin leaves a trace in the
