@@ -64,6 +64,7 @@ class FusionHead(nn.Module, ABC):
             by mistake, which ``fusionkit.testing.check_head`` tells.
         takes_missing: whether the head has an answer when branches are absent: ``forward`` is
             then also called with the features of some branches only, of at least one.
+        fits: whether ``fit`` is how the head is meant to learn, rather than by gradient alone.
         trains: whether gradients can train what comes before it. A head that votes cannot; it
             refuses to run in train mode.
     """
@@ -73,6 +74,8 @@ class FusionHead(nn.Module, ABC):
     takes_catalog: ClassVar[bool] = False
 
     trains: ClassVar[bool] = True
+
+    fits: bool = False
 
     symmetric: bool = False
 

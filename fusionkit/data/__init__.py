@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusionkit.data.sampler import Repeat as Repeat
     from fusionkit.data.shards import ShardedSamples as ShardedSamples
     from fusionkit.data.split import split_samples as split_samples
+    from fusionkit.data.splits import find_splits as find_splits
     from fusionkit.data.stream import PreparedStream as PreparedStream
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "build_loader": "loader",
     "collate": "batch",
     "decode": "decode",
+    "find_splits": "splits",
     "open_predict": "opening",
     "open_samples": "opening",
     "preparations_of": "preparation",

@@ -11,11 +11,12 @@ from torch import Tensor
 from fusionkit.errors import DataError
 from fusionkit.features import Features
 from fusionkit.model.fused import FusedModel
+from fusionkit.model.given import join
 
 __all__ = ["fit_head"]
 
 
-def fit_head(model: FusedModel, batches: Iterable[tuple[Any, Tensor]]) -> FusedModel:
+def fit_head(model: FusedModel, batches: Iterable[tuple[Any, ...]]) -> FusedModel:
     """Fits the head to what the branches give for some samples, and gives the model back.
 
     The branches are run once in eval mode without gradients; what the head reads of them is kept
@@ -24,7 +25,8 @@ def fit_head(model: FusedModel, batches: Iterable[tuple[Any, Tensor]]) -> FusedM
 
     Args:
         model: with a head that fits.
-        batches: pairs of inputs, as the model takes them, and labels "b".
+        batches: pairs of inputs, as the model takes them, and labels "b"; a third part may be
+            features that were computed before, by branch, which then need no input.
 
     Raises:
         AssemblyError: the head has nothing to fit.
@@ -45,12 +47,14 @@ def fit_head(model: FusedModel, batches: Iterable[tuple[Any, Tensor]]) -> FusedM
 
 
 def _collect(
-    model: FusedModel, batches: Iterable[tuple[Any, Tensor]]
+    model: FusedModel, batches: Iterable[tuple[Any, ...]]
 ) -> tuple[dict[str, Features], Tensor]:
     parts: list[dict[str, Features]] = []
     labels: list[Tensor] = []
-    for index, (inputs, given) in enumerate(batches):
-        features = model.features(inputs)
+    for index, (inputs, given, *before) in enumerate(batches):
+        known = before[0] if before else {}
+        rest = [name for name in model.parts if name not in known]
+        features = join(known, model.features(inputs, rest), model.parts)
         missing = sorted(set(model.parts) - set(features))
         if missing:
             raise DataError(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
 import torch
 
 from fusionkit.assembly.compose import compose
+from fusionkit.cache import FeatureCache
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
 from fusionkit.checkpoint.model_card import ModelCard
@@ -20,18 +18,16 @@ from fusionkit.checkpoint.save import save
 from fusionkit.errors import TrainingError
 from fusionkit.model.fitting import fit_head
 from fusionkit.model.fused import FusedModel
-from fusionkit.runs.callbacks.average import AverageCallback
-from fusionkit.runs.callbacks.best import KeepBest
-from fusionkit.runs.callbacks.figures import Figures
-from fusionkit.runs.callbacks.progress import Progress, format_row
-from fusionkit.runs.loaders import RunLoaders, build_loaders
+from fusionkit.runs.identity import identify, refuse_changed
+from fusionkit.runs.loaders import val_loader
 from fusionkit.runs.measure import Score, measure
-from fusionkit.runs.module import FusionModule
 from fusionkit.runs.presented import presented
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
 from fusionkit.runs.settings import Job
 from fusionkit.training.planning import plan
+from fusionkit.training.resume.run_states import RunStates
+from fusionkit.training.signals import stop_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,8 +43,8 @@ class Fitted:
         model: the best one, in eval mode.
         score: of it on the samples held out.
         epoch: at which it was reached, counted from 0; -1 where only the head was fitted.
-        epochs: how many were trained.
-        seconds: of training and validation, without what an earlier process did.
+        epochs: how many the job asks for.
+        seconds: of training and validation, in all processes that the run took.
         folder: of the run.
     """
 
@@ -58,3 +54,143 @@ class Fitted:
     epochs: int
     seconds: float
     folder: Path
+
+
+def fit(
+    job: Job,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    catalog: Catalog | None = None,
+) -> Fitted:
+    """Trains what a job describes, and keeps the best model.
+
+    Args:
+        job: its ``num_classes`` and ``classes`` may be left to the data.
+        folder: of the run; made if need be.
+        resume: whether a run that lies there is gone on with, to the same end as if it had never
+            been stopped. One that has ended is not trained again.
+        console: where progress is shown; nowhere if not given.
+        catalog: where names are looked up; by default what is installed.
+
+    Raises:
+        ConfigError: a setting is wrong, or the folder holds something else.
+        DataError: the samples cannot be read.
+        ResumeError: the run was begun with other data or settings, or is in use.
+        TrainingError: there is nothing to train, or the training diverged.
+    """
+    from fusionkit.runs.train import train
+
+    run = RunFolder(Path(folder))
+    run.refuse_used(resume=resume)
+    samples = open_job_samples(job)
+    job = replace(job, recipe=complete_recipe(job.recipe, samples.train.classes))
+    known = identify(job, samples)
+    if resume:
+        refuse_changed(run, known)
+        if run.read_result() is not None:
+            return _ended(run, job, catalog)
+    model = _compose(job, catalog)
+    epochs = _epochs(model, job)
+    cache = FeatureCache() if job.training.cache else None
+    with stop_signals() as stop, RunStates(run.states) as states:
+        saved = states.newest() if resume else None
+        if saved is None:
+            run.begin(job, known, str(_plan(model, job, samples)))
+        start, seconds, epoch = time.perf_counter(), 0.0, -1
+        if epochs:
+            path = None if saved is None else saved[0]
+            epoch, seconds = train(
+                model, job, samples, run, states, stop=stop, cache=cache, resume=path, told=console
+            )
+            start = time.perf_counter()
+            model = load(run.best, catalog=catalog)
+        with presented(model, "outside"):
+            if _fits(model, job):
+                _fit_head(model, job, samples, cache)
+            held_out = val_loader(job, model, samples.val, cache=cache)
+            score = measure(model, held_out)
+        seconds += time.perf_counter() - start
+        if not epochs or _fits(model, job):
+            save_best(model, run, job, {"val_accuracy": score.accuracy, "val_loss": score.loss})
+        run.end({**asdict(score), "epoch": epoch, "epochs": epochs, "seconds": round(seconds, 2)})
+    return Fitted(model.eval(), score, epoch, epochs, seconds, run.path)
+
+
+def save_best(model: FusedModel, run: RunFolder, job: Job, metrics: dict[str, float]) -> None:
+    """Saves the model as its recipe asked for, with what was measured on its card."""
+    card = ModelCard(metrics={key: round(value, 4) for key, value in metrics.items()})
+    with presented(model, job.recipe.preprocess):
+        save(model, run.best, card=card)
+
+
+def _compose(job: Job, catalog: Catalog | None) -> FusedModel:
+    """Gives the model, the same for the same seed, whatever ran before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.training.seed)
+        model = compose(replace(job.recipe, preprocess="outside"), catalog=catalog)
+    if job.training.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _epochs(model: FusedModel, job: Job) -> int:
+    """Gives how many epochs there are to train by gradient: none where nothing learns so.
+
+    Raises:
+        TrainingError: and nothing is fitted either.
+    """
+    head = sum(parameter.requires_grad for parameter in model.head.parameters())
+    branches = any(part.ever_learning() for part in model.parts.values())
+    only_fitted = _fits(model, job) and not branches
+    if job.training.epochs and (head or branches) and model.head.trains and not only_fitted:
+        return job.training.epochs
+    if _fits(model, job):
+        return 0
+    learns = head or branches
+    why = "epochs is 0" if learns else "every branch is frozen and the head has no weights"
+    raise TrainingError(
+        f"there is nothing to train: {why}, and the head {model.recipe.head.name!r} is not one "
+        "that is fitted. To measure the model as it is, use `fusionkit evaluate`; to train it, let "
+        "a branch learn, for example --set branches.NAME.freeze=none"
+    )
+
+
+def _fits(model: FusedModel, job: Job) -> bool:
+    return model.head.fits and job.training.fit_head != "never"
+
+
+def _fit_head(model: FusedModel, job: Job, samples: JobSamples, cache: FeatureCache | None) -> None:
+    """Fits the head to samples that no branch has learned from, or that all have only seen."""
+    where = job.training.fit_head
+    if where == "auto":
+        learned = any(part.ever_learning() for part in model.parts.values())
+        where = "val" if learned else "train"
+    chosen = samples.train if where == "train" else samples.val
+    batches = val_loader(job, model, chosen, cache=cache)
+    fit_head(model, ((batch.inputs, batch.labels, batch.features) for batch in batches))
+
+
+def _plan(model: FusedModel, job: Job, samples: JobSamples) -> object:
+    steps = -(-len(samples.train) // (job.training.batch_size * job.training.accumulate))
+    shape = job.training.schedule
+    return plan(
+        model,
+        max(1, job.training.epochs),
+        lr=job.training.lr,
+        shape=shape.name,
+        steps_per_epoch=steps,
+        **shape.options,
+    )
+
+
+def _ended(run: RunFolder, job: Job, catalog: Catalog | None) -> Fitted:
+    """Gives what a run that has ended came to."""
+    found = run.read_result()
+    assert found is not None
+    fields = {name: found.pop(name) for name in ("epoch", "epochs", "seconds")}
+    for name in ("by_class", "broken"):
+        found[name] = tuple(map(tuple, found[name]) if name == "broken" else found[name])
+    found["confusion"] = tuple(map(tuple, found["confusion"]))
+    return Fitted(load(run.best, catalog=catalog), Score(**found), folder=run.path, **fields)

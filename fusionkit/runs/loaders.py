@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -61,15 +60,27 @@ def train_loader(
     samples: Samples,
     *,
     cache: FeatureCache | None,
-    rank: int = 0,
-    world: int = 1,
+    place: tuple[int, int] = (0, 1),
     on_fill: Callable[[int, int], None] | None = None,
 ) -> FeatureLoader:
-    """Gives the loader of samples to learn from, shuffled and varied as the job says."""
+    """Gives the loader of samples to learn from, shuffled and varied as the job says.
+
+    Args:
+        job: says how.
+        model: what they are prepared for.
+        samples: all of them.
+        cache: of frozen branches' features; ``None`` for none.
+        place: the rank of this process, and how many there are.
+        on_fill: is told how many samples of how many are computed for the cache.
+    """
     augment = job.data.variation
     dataset = _dataset(job, model, samples, augment if augment.is_random else None)
     size = job.training.batch_size
-    settings: dict[str, Any] = {"seed": job.training.seed, "rank": rank, "world": world}
+    settings: dict[str, Any] = {
+        "seed": job.training.seed,
+        "rank": place[0],
+        "world": place[1],
+    }
     sampler = EpochSampler(len(samples), size, **settings)
     if sampler.smallest_batch == 1 and len(sampler) > 1:
         # Batch norms cannot learn from one sample; another is left out in each epoch.
@@ -84,12 +95,11 @@ def val_loader(
     samples: Samples,
     *,
     cache: FeatureCache | None,
-    rank: int = 0,
-    world: int = 1,
+    place: tuple[int, int] = (0, 1),
 ) -> FeatureLoader:
     """Gives the loader of samples in their order, as they are."""
     sampler = EpochSampler(
-        len(samples), job.training.batch_size, shuffle=False, rank=rank, world=world
+        len(samples), job.training.batch_size, shuffle=False, rank=place[0], world=place[1]
     )
     return _loader(job, model, _dataset(job, model, samples, None), sampler, cache=cache)
 

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from fusionkit.data import Normalise
 from fusionkit.errors import TrainingError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import TrainingSettings
@@ -37,7 +36,6 @@ class FusionModule(pl.LightningModule):
         self.model, self.settings = model, settings
         self.batches_per_epoch = batches_per_epoch
         self.steps_per_epoch = -(-batches_per_epoch // settings.accumulate)
-        self.normalise = Normalise(model)
         classes = model.recipe.num_classes
         assert classes is not None
         self.measured = torch.nn.ModuleDict(
@@ -55,11 +53,8 @@ class FusionModule(pl.LightningModule):
             metric.persistent(True)  # or a run that goes on would forget half an epoch
 
     def answer(self, batch: Any) -> Tensor:
-        """Gives the logits "b k" of a batch, from images, from cached features, or from both."""
-        inputs = self.normalise(batch.inputs)
-        if self.settings.channels_last:
-            inputs = {name: _channels_last(value) for name, value in inputs.items()}
-        logits: Tensor = self.model(inputs, getattr(batch, "features", None))
+        """Gives the logits "b k" of a ``FeatureBatch``."""
+        logits: Tensor = self.model(batch.inputs, batch.features)
         return logits
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -82,7 +77,7 @@ class FusionModule(pl.LightningModule):
         if len(labels):
             self._measure("val", logits, labels, cross_entropy(logits, labels))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Gives the optimizer over the model's groups, and the schedule that keeps their ratios."""
         chosen, shape = self.settings.optimizer, self.settings.schedule
         optimizer = build_optimizer(
@@ -100,7 +95,7 @@ class FusionModule(pl.LightningModule):
             steps_per_epoch=None if plateau else self.steps_per_epoch,
             **shape.options,
         )
-        when = {"interval": "epoch" if plateau else "step", "scheduler": schedule}
+        when: dict[str, Any] = {"interval": "epoch" if plateau else "step", "scheduler": schedule}
         if plateau:
             when |= {"monitor": self.settings.monitor, "reduce_on_plateau": True}
         return {"optimizer": optimizer, "lr_scheduler": when}
@@ -122,16 +117,10 @@ class FusionModule(pl.LightningModule):
 
     def _diverged(self, batch: Any, loss: Tensor, index: int) -> TrainingError:
         said = ""
-        if batch.inputs and not getattr(batch, "features", None):
-            said = "\n".join(self.model.diagnose(self.normalise(batch.inputs)).warnings)
+        if not batch.features:
+            said = "".join(f"{each} " for each in self.model.diagnose(batch.inputs).warnings)
         return TrainingError(
             f"the loss is {float(loss)} at epoch {self.current_epoch}, batch {index}: the training "
-            f"has diverged. {said}{' ' if said else ''}What was saved before is kept; go on from it "
-            "with a lower learning rate, or with clip: 1.0"
+            f"has diverged. {said}What was saved before is kept; go on from it with a lower "
+            "learning rate, or with clip: 1.0"
         )
-
-
-def _channels_last(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.ndim == 4:
-        return value.contiguous(memory_format=torch.channels_last)
-    return value

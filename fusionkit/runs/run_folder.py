@@ -16,6 +16,9 @@ from fusionkit.runs.texts import write_whole
 __all__ = ["RunFolder"]
 
 
+IDENTITY = "identity.json"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """A folder with the job as it was run, what was measured, and what was learned.
@@ -51,15 +54,19 @@ class RunFolder:
         """How the run ended; there once it has."""
         return self.path / "result.json"
 
-    def begin(self, job: Job, schedule: str, *, resume: bool) -> None:
+    def begin(self, job: Job, identity: dict[str, Any], schedule: str) -> None:
         """Writes what is known before the first step.
 
+        Args:
+            job: with everything decided.
+            identity: what the run must find again to go on.
+            schedule: what learns in which epoch, as text.
+
         Raises:
-            ConfigError: a run that is not to be gone on with lies there.
             DataError: the folder cannot be written.
         """
-        self.refuse_used(resume=resume)
         self.path.mkdir(parents=True, exist_ok=True)
+        self._write_json(self.path / IDENTITY, identity)
         write_whole(self.recipe, lambda file: file.write(format_job(job)))
         write_whole(self.path / "schedule.txt", lambda file: file.write(schedule + "\n"))
         self._write_json(self.path / "environment.json", describe_environment())
@@ -81,15 +88,22 @@ class RunFolder:
                 "folder with --out"
             )
 
+    def read_identity(self) -> dict[str, Any] | None:
+        """Gives what ``begin`` was told of the run, or ``None`` where none was begun."""
+        return self._read_json(self.path / IDENTITY)
+
     def end(self, result: dict[str, Any]) -> None:
         """Writes how the run ended."""
         self._write_json(self.result, result)
 
     def read_result(self) -> dict[str, Any] | None:
         """Gives what ``end`` wrote, or ``None`` where the run has not ended."""
-        if not self.result.exists():
+        return self._read_json(self.result)
+
+    def _read_json(self, path: Path) -> dict[str, Any] | None:
+        if not path.exists():
             return None
-        found: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
     def _write_json(self, path: Path, data: Any) -> None:

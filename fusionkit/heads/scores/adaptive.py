@@ -64,6 +64,7 @@ class Adaptive(FusionHead):
 
     takes_logits = True
     takes_missing = True
+    fits = True
 
     card = Card(
         formula="softmax(s Σ w_i log softmax(z_i)), one z_i on [x_1; ...; x_N]",

@@ -75,6 +75,7 @@ class Averaging(FusionHead):
         self.scores = BranchScores(inputs, num_classes, norm=norm)
         self.temperatures = BranchTemperatures(self.scores.names, temperature)
         self.weights = BranchWeights(self.scores.names, weights, num_classes)
+        self.fits = type(self).fits or self.temperatures.fitted or self.weights.fitted
         self.refit = check_flag("refit", refit)
         self.reads = self.scores.reads
         self.symmetric = not self.scores.classifiers

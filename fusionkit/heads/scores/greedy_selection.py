@@ -50,6 +50,8 @@ class GreedySelection(Averaging):
         ConfigError: an option's value is wrong.
     """
 
+    fits = True
+
     card = Card(
         formula="log Σ (n_i / n) softmax(z_i / T_i), n_i chosen one by one",
         papers=("Caruana et al., ICML 2004",),

@@ -91,7 +91,7 @@ class Stacking(FusionHead):
             activation=activation,
             dropout=dropout,
         )
-        self.linear = not check_widths("hidden", hidden)
+        self.fits = self.linear = not check_widths("hidden", hidden)
         if self.linear:
             self._set(*_mean(len(inputs), self._last))
 

@@ -41,6 +41,7 @@ class Voting(FusionHead):
 
     takes_logits = True
     takes_missing = True
+    fits = True
     trains = False
 
     def __init__(

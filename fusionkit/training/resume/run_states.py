@@ -140,23 +140,40 @@ class RunStates:
         if self._held is None:
             raise ConfigError('a run is written inside of "with RunStates(folder) as states:"')
         before = self.steps()
-        if before and not self._looked:
-            raise ResumeError(
-                f"{self.folder} holds {self.path(before[-1]).name} of an earlier run; go on from "
-                "it with resume_run, or choose another folder"
-            )
-        self._looked = True
-        for later in (each for each in before if each > step):
-            self._set_aside(later)
+        self.make_room(step)
         try:
             write_state(target, state)
         except CheckpointError as error:
             kept = [each for each in before if each <= step]
             place = f"; the run can go on from {self.path(kept[-1]).name}" if kept else ""
             raise CheckpointError(f"{error}{place}") from error
-        for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.path(old), ignore_errors=True)
+        self.prune()
         return target
+
+    def make_room(self, step: int) -> None:
+        """Gets later states, which are damaged, out of the way of one that will be written.
+
+        For trainers that write to ``path(step)`` themselves, and call ``prune`` afterwards.
+
+        Raises:
+            ResumeError: states of an earlier run are there, and nobody has asked for the newest.
+        """
+        before = self.steps()
+        if before and not self._looked:
+            raise ResumeError(
+                f"{self.folder} holds {self.path(before[-1]).name} of an earlier run; go on from "
+                "it with resume_run, or choose another folder"
+            )
+        self._looked = True
+        if self._writes:
+            for later in (each for each in before if each > step):
+                self._set_aside(later)
+
+    def prune(self) -> None:
+        """Removes the oldest states, those that are more than ``keep``."""
+        if self._writes:
+            for old in self.steps()[: -self.keep]:
+                shutil.rmtree(self.path(old), ignore_errors=True)
 
     def _set_aside(self, step: int) -> None:
         """Renames a state that ``newest`` passed over, so that it is not in the run's way."""

@@ -1,0 +1,36 @@
+"""Which splits a source has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fusionkit.data.folder import SAME, folder_splits, input_folders
+from fusionkit.data.table import read_table
+from fusionkit.errors import DataError
+
+__all__ = ["find_splits"]
+
+SPLIT = "split"
+
+
+def find_splits(source: str | Path, inputs: Sequence[str] = ("image",)) -> tuple[str, ...]:
+    """Gives the names of the splits in a folder or a manifest; none where it is not divided.
+
+    A folder ``valid`` or ``validation`` is called ``val``, as ``open_samples`` does.
+
+    Raises:
+        DataError: there is no such file or folder.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"there are no data at {path}")
+    if path.is_dir():
+        found = list(folder_splits(next(iter(input_folders(path, inputs).values()))))
+    else:
+        table = read_table(path)
+        if SPLIT not in table.columns:
+            return ()
+        found = [row[SPLIT] for row in table.rows if row[SPLIT]]
+    names = {other: name for name, others in SAME.items() for other in others}
+    return tuple(sorted({names.get(each, each) for each in found}))

@@ -1,0 +1,145 @@
+"""Trains a model by gradient, through Lightning, and says which epoch was the best."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from fusionkit.cache import FeatureCache
+from fusionkit.model.fused import FusedModel
+from fusionkit.runs.callbacks.average import AverageCallback
+from fusionkit.runs.callbacks.best import KeepBest
+from fusionkit.runs.callbacks.figures import Figures, read_figures
+from fusionkit.runs.callbacks.progress import Progress, format_row
+from fusionkit.runs.callbacks.save_states import SaveStates
+from fusionkit.runs.loaders import EpochLoader, train_loader, val_loader
+from fusionkit.runs.module import FusionModule
+from fusionkit.runs.run_folder import RunFolder
+from fusionkit.runs.samples import JobSamples
+from fusionkit.runs.settings import Job
+from fusionkit.training.checkpoint_io import StateCheckpointIO
+from fusionkit.training.distributed.lightning_callback import DistributedPolicy
+from fusionkit.training.lightning import PolicyCallback
+from fusionkit.training.resume.processes import process_rank, world_size
+from fusionkit.training.resume.run_states import RunStates
+from fusionkit.training.signals import StopRequest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["train"]
+
+HARMLESS = (
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*The number of training batches .* is smaller than the logging interval.*",
+    ".*isinstance.treespec, LeafSpec.*",
+)
+"""What Lightning warns of and is as it should be here."""
+
+
+def train(
+    model: FusedModel,
+    job: Job,
+    samples: JobSamples,
+    run: RunFolder,
+    states: RunStates,
+    *,
+    stop: StopRequest,
+    cache: FeatureCache | None = None,
+    resume: Path | None = None,
+    told: Console | None = None,
+) -> tuple[int, float]:
+    """Trains a model in place, saves the best in the run's folder; gives its epoch and the seconds.
+
+    Args:
+        model: as ``compose`` gives it.
+        job: what is asked for.
+        samples: to learn from and to validate on.
+        run: where the best model and what was measured go.
+        states: where states go that the run can go on from.
+        stop: whether the process was told to end.
+        cache: where features of frozen branches are kept; ``None`` for nowhere.
+        resume: the state to go on from.
+        told: where progress is shown.
+    """
+    from fusionkit.runs.fit import save_best
+
+    settings = job.training
+    place = (process_rank(), world_size())
+    learn = EpochLoader(train_loader(job, model, samples.train, cache=cache, place=place))
+    check = val_loader(job, model, samples.val, cache=cache, place=place)
+    module = FusionModule(model, settings, len(learn))
+    best = KeepBest(settings.monitor, lambda found: save_best(model, run, job, found))
+    averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []
+    patience = settings.patience
+    mode = "max" if settings.monitor == "val_accuracy" else "min"
+    callbacks: list[pl.Callback] = [
+        PolicyCallback(model),
+        DistributedPolicy(),
+        best,
+        *averages,
+        Figures(run.figures, lambda row: _tell(told, row, settings.epochs)),
+        *([EarlyStopping(settings.monitor, mode=mode, patience=patience)] if patience else []),
+        *([Progress(told)] if told is not None else []),
+        SaveStates(states, settings.save_every, stop),
+    ]
+    start = time.perf_counter()
+    with _quiet():
+        trainer = pl.Trainer(
+            max_epochs=settings.epochs,
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            strategy=settings.strategy,
+            precision=settings.precision,  # type: ignore[arg-type]
+            gradient_clip_val=settings.clip,
+            accumulate_grad_batches=settings.accumulate,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+            plugins=[StateCheckpointIO()],
+            deterministic="warn" if torch.cuda.is_available() else None,
+            default_root_dir=run.path,
+            use_distributed_sampler=False,  # the sampler is divided already
+            num_sanity_val_steps=0,
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+        )
+        trainer.fit(module, learn, check, ckpt_path=None if resume is None else str(resume))
+    before = [float(row["seconds"]) for row in read_figures(run.figures)] if resume else []
+    return best.epoch, max(sum(before), time.perf_counter() - start)
+
+
+def _tell(console: Console | None, row: dict[str, Any], epochs: int) -> None:
+    if console is not None:
+        console.print(format_row(row, epochs))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Lightning from telling what a run tells itself."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in HARMLESS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
