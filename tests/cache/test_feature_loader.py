@@ -264,7 +264,7 @@ def test_p8_a_branch_that_is_random_is_refused(images, tmp_path):
         return features._replace(vector=features.vector + torch.rand_like(features.vector))
 
     model.branches["b"].forward = noisy
-    with pytest.raises(fk.CacheError, match="branch 'b' gives other features for the same batch"):
+    with pytest.raises(fk.CacheError, match="branch 'b' gives other features for the same samples"):
         list(loader_of(model, images, tmp_path / "cache"))
 
 
@@ -276,7 +276,9 @@ def test_p8_a_branch_that_depends_on_its_batch_is_refused(images, tmp_path):
         return real(x - x.mean(0), reads)
 
     model.branches["b"].forward = centred
-    with pytest.raises(fk.CacheError, match="branch 'b' gives other features for a sample alone"):
+    with pytest.raises(
+        fk.CacheError, match="branch 'b' gives other features for a sample in another"
+    ):
         list(loader_of(model, images, tmp_path / "cache"))
 
 
