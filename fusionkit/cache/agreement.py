@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
-from fusionkit.cache.rows import flatten
+from fusionkit.cache.rows import flatten, restore
 from fusionkit.errors import CacheError
 from fusionkit.features import Features
 
@@ -48,40 +49,35 @@ def disagreement(one: Features, other: Features) -> float:
 
 
 def check_repeatable(
-    branch: str, first: Features, again: Features, alone: Features, bound: float
+    branch: str, whole: Features, few: Features, again: Callable[[], Features], bound: float
 ) -> None:
     """Refuses a branch whose features are random, or depend on the other samples of the batch.
 
     Args:
         branch: its name.
-        first: of a batch, "b ...".
-        again: of the same batch.
-        alone: of its first sample, "1 ...".
+        whole: of a batch, "b ...".
+        few: of its first samples, computed without the others.
+        again: computes these once more; called where the two do not agree, to tell why.
         bound: as ``tolerance`` gives it.
 
     Raises:
         CacheError: says which of the two it is.
     """
-    if (apart := disagreement(first, again)) > bound:
+    flat = flatten(whole)
+    count = len(next(iter(flatten(few).values())))
+    apart = disagreement(restore({name: value[:count] for name, value in flat.items()}), few)
+    if apart <= bound:
+        return
+    if (random := disagreement(few, again())) > bound:
         raise CacheError(
-            f"branch {branch!r} gives other features for the same batch each time (they differ by "
-            f"{apart:.2g} of the largest value), so they cannot be cached; make its forward pass "
-            "the same in eval mode, or write cache=False"
+            f"branch {branch!r} gives other features for the same samples each time (they differ "
+            f"by {random:.2g} of the largest value), so they cannot be cached; make its forward "
+            "pass the same in eval mode, or write cache=False"
         )
-    if (apart := disagreement(_head(first), alone)) > bound:
-        raise CacheError(
-            f"branch {branch!r} gives other features for a sample alone than in a batch (they "
-            f"differ by {apart:.2g} of the largest value), so they cannot be cached; norms without "
-            "running statistics do that. Take norms that keep them, or write cache=False"
-        )
-
-
-def _head(features: Features) -> Features:
-    logits, vector = features.logits, features.vector
-    return Features(
-        None if vector is None else vector[:1],
-        tuple(value[:1] for value in features.maps),
-        None if logits is None else logits[:1],
+    raise CacheError(
+        f"branch {branch!r} gives other features for a sample in another batch (they differ by "
+        f"{apart:.2g} of the largest value), so they cannot be cached; norms without running "
+        "statistics do that. Take norms that keep them, or write cache=False"
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from fusionkit.cache.agreement import check_repeatable, disagreement, tolerance
 from fusionkit.cache.branch import BranchCache, CacheFullError
@@ -150,13 +149,23 @@ def _check(
     inputs: dict[str, Any],
     caches: Mapping[str, BranchCache],
 ) -> None:
-    """Refuses branches whose features are not a function of the sample."""
-    again = compute.run(features, _only(inputs, features))
-    alone = compute.run(features, pytree.tree_map(_first, _only(inputs, features)))
+    """Refuses branches whose features are not a function of the sample alone."""
+    count = max(1, min(COMPARED, len(next(iter(_tensors(features)))) // 2))
+
+    def first(value: Any) -> Any:
+        return value[:count] if isinstance(value, (Tensor, list)) else value
+
+    few = {name: _map(value, first) for name, value in inputs.items() if name in features}
+    computed = compute.run(features, few)
     device = device_of(compute.model)
     for name, value in features.items():
-        bound = _bound(compute, value, caches[name], device)
-        check_repeatable(name, value, again[name], alone[name], bound)
+        check_repeatable(
+            name,
+            value,
+            computed[name],
+            lambda name=name: compute.run([name], _only(few, [name]))[name],  # type: ignore[misc]
+            _bound(compute, value, caches[name], device),
+        )
 
 
 def _check_room(
@@ -193,5 +202,11 @@ def _only(inputs: dict[str, Any], branches: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if name in branches}
 
 
-def _first(value: Any) -> Any:
-    return value[:1] if isinstance(value, Tensor) else value
+def _tensors(features: Mapping[str, Features]) -> Iterator[Tensor]:
+    return (value for each in features.values() for value in flatten(each).values())
+
+
+def _map(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _map(each, change) for key, each in value.items()}
+    return change(value)

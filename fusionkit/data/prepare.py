@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ class Prepare:
 
     Attributes:
         preparations: by branch.
+        augment: how samples are varied; ``None`` for not at all.
+        seed: of what is drawn.
+        encoders: by input name, what turns a text into tensors.
 
     Args:
         model: a ``FusedModel``, or a mapping of ``Preparation`` or ``Preprocessing`` by branch.
@@ -60,10 +63,10 @@ class Prepare:
             raise ConfigError(f"augment must be an Augment, got {augment!r:.120}")
         if not is_count(max_pixels):
             raise ConfigError(f"max_pixels must be at least 1, got {max_pixels!r:.80}")
-        self._augment = augment if augment is not None and augment.is_random else None
-        self._seed = seed
+        self.augment = augment if augment is not None and augment.is_random else None
+        self.seed = seed
         self._max_pixels = max_pixels
-        self._encoders = dict(encoders or {})
+        self.encoders = dict(encoders or {})
         # Branches of one key share a tensor; those of one input and channel count a decode.
         self._plan: dict[tuple[str, int], dict[Geometry, list[str]]] = {}
         self._as_they_are: list[tuple[str, str]] = []
@@ -73,6 +76,16 @@ class Prepare:
             else:
                 resizes = self._plan.setdefault((each.input, each.channels), {})
                 resizes.setdefault(geometry, []).append(name)
+
+    def only(self, branches: Collection[str]) -> Prepare:
+        """Gives the same for some branches alone, so that what only others read is not decoded."""
+        return Prepare(
+            {name: each for name, each in self.preparations.items() if name in branches},
+            augment=self.augment,
+            seed=self.seed,
+            max_pixels=self._max_pixels,
+            encoders=self.encoders,
+        )
 
     def __call__(self, sample: Sample, epoch: int = 0) -> dict[str, Any]:
         """Gives by branch "c h w" of uint8 or raw floats, or what else it takes.
@@ -101,17 +114,17 @@ class Prepare:
     def _variations(
         self, sample_id: str, pictures: Mapping[tuple[str, int], Picture], epoch: int
     ) -> dict[str, Variation]:
-        if self._augment is None or not pictures:
+        if self.augment is None or not pictures:
             return {}
         sizes = {name: picture_size(picture) for (name, _), picture in pictures.items()}
 
         def draw(name: str, key: str) -> Variation:
-            assert self._augment is not None
+            assert self.augment is not None
             return draw_variation(
-                self._augment, *sizes[name], seed=self._seed, epoch=epoch, key=key
+                self.augment, *sizes[name], seed=self.seed, epoch=epoch, key=key
             )
 
-        if not self._augment.registered:
+        if not self.augment.registered:
             return {name: draw(name, f"{sample_id}\0{name}") for name in sizes}
         first = next(iter(sizes))
         for name, (height, width) in sizes.items():
@@ -128,7 +141,7 @@ class Prepare:
     def _hand_on(self, name: str, value: Any) -> Any:
         """Gives an input of a branch that takes no images."""
         if isinstance(value, str):
-            return self._encoders[name](value) if name in self._encoders else value
+            return self.encoders[name](value) if name in self.encoders else value
         if isinstance(value, Path):
             if value.suffix.lower() not in ARRAYS:
                 raise DataError(

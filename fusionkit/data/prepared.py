@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import torch
@@ -105,6 +106,16 @@ class PreparedDataset(Dataset[Prepared]):
         if place is not None:
             self._at[place] = -1
         return Prepared(index, sample.id, inputs, sample.label, counted=counted)
+
+    def only(self, branches: Collection[str]) -> PreparedDataset:
+        """Gives the same samples for some branches alone.
+
+        What only the others read is not decoded. The epoch, and which samples are broken, is
+        known to both.
+        """
+        narrow = copy.copy(self)
+        narrow.prepare = self.prepare.only(branches)
+        return narrow
 
     @property
     def epoch(self) -> int:

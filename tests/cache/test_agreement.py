@@ -58,14 +58,18 @@ def test_other_shapes_and_kinds_are_infinitely_apart():
 
 def test_p8_random_features_are_refused():
     x = torch.rand(4, 3)
-    with pytest.raises(fk.CacheError, match="branch 'a' gives other features for the same batch"):
-        check_repeatable("a", features(x), features(x + 0.1), features(x[:1]), 1e-3)
+    with pytest.raises(fk.CacheError, match="branch 'a' gives other features for the same samples"):
+        check_repeatable("a", features(x), features(x[:2] + 0.1), lambda: features(x[:2]), 1e-3)
 
 
 def test_p8_features_that_depend_on_the_batch_are_refused():
     x = torch.rand(4, 3)
-    with pytest.raises(fk.CacheError, match="branch 'a' gives other features for a sample alone"):
-        check_repeatable("a", features(x), features(x), features(x[:1] + 0.1), 1e-3)
-    level = fk.Features(maps=(torch.rand(4, 1, 2, 2),), logits=x)
-    alone = fk.Features(maps=(level.maps[0][:1],), logits=x[:1])
-    check_repeatable("a", level, level, alone, 1e-3)
+    few = features(x[:2] + 0.1)
+    with pytest.raises(fk.CacheError, match="gives other features for a sample in another batch"):
+        check_repeatable("a", features(x), few, lambda: few, 1e-3)
+
+
+def test_p8_what_agrees_is_not_computed_again():
+    level = fk.Features(maps=(torch.rand(4, 1, 2, 2),), logits=torch.rand(4, 3))
+    few = fk.Features(maps=(level.maps[0][:1],), logits=level.logits[:1])
+    check_repeatable("a", level, few, lambda: pytest.fail("computed again"), 1e-3)
