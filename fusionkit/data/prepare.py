@@ -120,9 +120,7 @@ class Prepare:
 
         def draw(name: str, key: str) -> Variation:
             assert self.augment is not None
-            return draw_variation(
-                self.augment, *sizes[name], seed=self.seed, epoch=epoch, key=key
-            )
+            return draw_variation(self.augment, *sizes[name], seed=self.seed, epoch=epoch, key=key)
 
         if not self.augment.registered:
             return {name: draw(name, f"{sample_id}\0{name}") for name in sizes}

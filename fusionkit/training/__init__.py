@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fusionkit.training.hf_trainer import PolicyTrainerCallback as PolicyTrainerCallback
     from fusionkit.training.hf_trainer import TrainerModel as TrainerModel
     from fusionkit.training.lightning import PolicyCallback as PolicyCallback
+    from fusionkit.training.lightning_signals import SaveOnSignal as SaveOnSignal
     from fusionkit.training.optimizers import build_optimizer as build_optimizer
     from fusionkit.training.picture import draw_plan as draw_plan
     from fusionkit.training.planning import Plan as Plan
@@ -54,6 +55,7 @@ _HOMES = {
     "stop_signals": "signals",
     "read_state": "state.folder",
     "write_state": "state.folder",
+    "SaveOnSignal": "lightning_signals",
     "StateCheckpointIO": "checkpoint_io",
 }
 

@@ -54,8 +54,7 @@ def stop_signals() -> Iterator[StopRequest]:
                     save_run(...)
                     stop.leave()
 
-    Ctrl-C stays as it is. Lightning has a handler of its own, which ends the fit after the batch
-    and calls those that were there before; there, save in a callback's ``on_exception``.
+    Ctrl-C stays as it is. Under Lightning, ``SaveOnSignal`` does it.
 
     Raises:
         ConfigError: this is not the main thread, the only one that may handle signals.

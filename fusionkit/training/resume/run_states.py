@@ -54,6 +54,7 @@ class RunStates:
         self.inexact: tuple[str, ...] = ()
         self._writes = process_rank() == 0
         self._looked = False
+        self._damaged: dict[int, ResumeError] = {}
         self._held: ExitStack | None = None
 
     def __enter__(self) -> Self:
@@ -109,21 +110,22 @@ class RunStates:
             ResumeError: there are states, but all are damaged.
         """
         self._looked = True
-        damaged: list[ResumeError] = []
+        self._damaged.clear()
         for step in reversed(self.steps()):
             try:
                 state = read_state(self.path(step))
             except ResumeError as error:
-                damaged.append(error)
+                self._damaged[step] = error
                 continue
-            for each in damaged:
+            for each in self._damaged.values():
                 warnings.warn(f"{each}; going on from step {step} instead", stacklevel=2)
             return self.path(step), state
-        if damaged:
+        if self._damaged:
+            first = next(iter(self._damaged.values()))
             raise ResumeError(
-                f"none of the {len(damaged)} states in {self.folder} is whole: {damaged[0]}; to "
+                f"none of the {len(self._damaged)} states in {self.folder} is whole: {first}; to "
                 "begin anew, choose another folder"
-            ) from damaged[0]
+            ) from first
         return None
 
     def write(self, step: int, state: Mapping[Any, Any]) -> Path:
@@ -133,30 +135,31 @@ class RunStates:
             CheckpointError: the disk is full, or the state holds what cannot be written; the
                 states before it are kept.
             ResumeError: states of an earlier run are there, and nobody has asked for the newest.
+            ConfigError: the step is less than one before, or this is outside of the block.
         """
         target = self.path(step)
         if not self._writes:
             return target
         if self._held is None:
             raise ConfigError('a run is written inside of "with RunStates(folder) as states:"')
-        before = self.steps()
         self.make_room(step)
+        before = self.steps()
         try:
             write_state(target, state)
         except CheckpointError as error:
-            kept = [each for each in before if each <= step]
-            place = f"; the run can go on from {self.path(kept[-1]).name}" if kept else ""
+            place = f"; the run can go on from {self.path(before[-1]).name}" if before else ""
             raise CheckpointError(f"{error}{place}") from error
         self.prune()
         return target
 
     def make_room(self, step: int) -> None:
-        """Gets later states, which are damaged, out of the way of one that will be written.
+        """Sets damaged states aside before one is written; ``write`` does it by itself.
 
-        For trainers that write to ``path(step)`` themselves, and call ``prune`` afterwards.
+        A trainer that writes to ``path(step)`` itself calls it before, and ``prune`` afterwards.
 
         Raises:
             ResumeError: states of an earlier run are there, and nobody has asked for the newest.
+            ConfigError: the step is less than one before.
         """
         before = self.steps()
         if before and not self._looked:
@@ -165,9 +168,13 @@ class RunStates:
                 "it with resume_run, or choose another folder"
             )
         self._looked = True
-        if self._writes:
-            for later in (each for each in before if each > step):
-                self._set_aside(later)
+        if not self._writes:
+            return
+        while self._damaged:
+            self._set_aside(self._damaged.popitem()[0])
+        before = self.steps()
+        if before and step < before[-1]:
+            raise ConfigError(f"a state of step {step} comes after one of step {before[-1]}")
 
     def prune(self) -> None:
         """Removes the oldest states, those that are more than ``keep``."""
