@@ -12,11 +12,15 @@ from fusionkit import __version__
 from fusionkit.cli.check import check
 from fusionkit.cli.checkpoint import checkpoint
 from fusionkit.cli.demo import demo
+from fusionkit.cli.evaluate import evaluate
 from fusionkit.cli.failure import report
+from fusionkit.cli.fit import fit
 from fusionkit.cli.info import show_info
 from fusionkit.cli.list import list_names
 from fusionkit.cli.new_plugin import new_plugin
 from fusionkit.cli.plugins import show_plugins
+from fusionkit.cli.predict import predict
+from fusionkit.cli.schedule import schedule
 from fusionkit.cli.terminal import show_warnings_briefly
 
 __all__ = ["app", "run"]
@@ -39,6 +43,10 @@ app.command("plugins")(show_plugins)
 app.command("new-plugin")(new_plugin)
 app.command("check")(check)
 app.command("demo")(demo)
+app.command("fit")(fit)
+app.command("evaluate")(evaluate)
+app.command("predict")(predict)
+app.command("schedule")(schedule)
 app.add_typer(checkpoint, name="checkpoint")
 
 

@@ -120,7 +120,9 @@ def fit(
 
 def save_best(model: FusedModel, run: RunFolder, job: Job, metrics: dict[str, float]) -> None:
     """Saves the model as its recipe asked for, with what was measured on its card."""
-    card = ModelCard(metrics={key: round(value, 4) for key, value in metrics.items()})
+    where = f"{Path(job.data.source or 'the data given').name}, samples held out"
+    rounded = {key: round(value, 4) for key, value in metrics.items()}
+    card = ModelCard(dataset=where, metrics=rounded)
     with presented(model, job.recipe.preprocess):
         save(model, run.best, card=card)
 

@@ -13,9 +13,27 @@ from fusionkit.data import Augment, EpochSampler, PreparedDataset, Samples
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import Job
 
-__all__ = ["EpochLoader", "train_loader", "val_loader"]
+__all__ = ["EpochLoader", "Passes", "train_loader", "val_loader"]
 
 AUTOCAST = {"bf16": torch.bfloat16, "16": torch.float16}
+
+
+class Passes:
+    """The batches of every pass, and no more: Lightning expects torch's own of what has a sampler.
+
+    Attributes:
+        loader: what gives the batches.
+    """
+
+    def __init__(self, loader: FeatureLoader) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        """Gives the number of batches of a pass."""
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        return iter(self.loader)
 
 
 class EpochLoader:

@@ -22,7 +22,7 @@ from fusionkit.runs.callbacks.best import KeepBest
 from fusionkit.runs.callbacks.figures import Figures, read_figures
 from fusionkit.runs.callbacks.progress import Progress, format_row
 from fusionkit.runs.callbacks.save_states import SaveStates
-from fusionkit.runs.loaders import EpochLoader, train_loader, val_loader
+from fusionkit.runs.loaders import EpochLoader, Passes, train_loader, val_loader
 from fusionkit.runs.module import FusionModule
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples
@@ -79,7 +79,7 @@ def train(
     settings = job.training
     place = (process_rank(), world_size())
     learn = EpochLoader(train_loader(job, model, samples.train, cache=cache, place=place))
-    check = val_loader(job, model, samples.val, cache=cache, place=place)
+    check = Passes(val_loader(job, model, samples.val, cache=cache, place=place))
     module = FusionModule(model, settings, len(learn))
     best = KeepBest(settings.monitor, lambda found: save_best(model, run, job, found))
     averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []
@@ -125,7 +125,7 @@ def train(
 
 def _tell(console: Console | None, row: dict[str, Any], epochs: int) -> None:
     if console is not None:
-        console.print(format_row(row, epochs))
+        console.print(format_row(row, epochs), soft_wrap=True)
 
 
 @contextmanager

@@ -1,0 +1,108 @@
+"""``fusionkit fit``: trains what a recipe describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fusionkit.cli.terminal import open_console
+
+if TYPE_CHECKING:
+    from fusionkit.runs.fit import Fitted
+
+__all__ = ["Settings", "fit", "read_settings"]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Set a field of the recipe, such as training.lr=3e-4 or branches.rgb.freeze=all.",
+    ),
+]
+
+
+def fit(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, with its sections data and training.")],
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder or manifest; in place of data.source.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; by default runs/ and the recipe's name.")
+    ] = None,
+    set_: Settings = None,
+    epochs: Annotated[int | None, typer.Option(help="Set training.epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Set training.batch_size.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Set training.lr, the head's rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Set training.seed.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Set data.workers.")] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Set training.cache: keep frozen branches' features.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show the recipe as it would run, and end.")
+    ] = False,
+) -> None:
+    """Train a model by a recipe, and save the best one.
+
+    Leaves a folder with the resolved recipe, the environment, the figures of each epoch (CSV and
+    TensorBoard), states to go on from, and best/, a model for fusionkit.load, evaluate and
+    predict.
+    """
+    from fusionkit.runs.job_file import format_job
+
+    short = {
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.lr": lr,
+        "training.seed": seed,
+        "training.cache": cache or None,
+        "data.workers": workers,
+    }
+    job = read_settings(recipe, data, set_, short)
+    if print_config:
+        typer.echo(format_job(job), nl=False)
+        return
+    from fusionkit.runs.fit import fit as run
+
+    console = open_console()
+    folder = out or Path("runs") / recipe.stem
+    fitted = run(job, folder, resume=resume, console=console)
+    console.print(_closing(fitted), soft_wrap=True)
+
+
+def read_settings(
+    recipe: Path, data: Path | None, settings: list[str] | None, short: dict[str, Any]
+) -> Any:
+    """Gives the job of a recipe's file, with what the command line says in its place."""
+    import json
+
+    from fusionkit.runs.job_file import read_job
+
+    overrides = [
+        *(f"{path}={json.dumps(value)}" for path, value in short.items() if value is not None),
+        *(settings or ()),
+    ]
+    if data is not None:
+        overrides.append(f"data.source={json.dumps(str(data.absolute()))}")
+    return read_job(recipe, overrides)
+
+
+def _closing(fitted: Fitted) -> str:
+    score = fitted.score
+    where = f"epoch {fitted.epoch + 1} of {fitted.epochs}" if fitted.epochs else "the head fitted"
+    lines = [
+        "",
+        f"The best model ({where}) gets {score.accuracy:.4f} of {score.samples} held-out samples "
+        f"right, with a loss of {score.loss:.4f}, after {fitted.seconds:.1f} s.",
+        f"It is saved in {fitted.folder / 'best'}.",
+    ]
+    if score.broken:
+        lines.append(f"{len(score.broken)} held-out samples could not be read and count nowhere.")
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""``evaluate``: how good a saved model is on samples whose labels are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from fusionkit.catalog import Catalog
+from fusionkit.data import Samples, find_splits
+from fusionkit.model.fused import FusedModel
+from fusionkit.runs.loaders import val_loader
+from fusionkit.runs.measure import Score, measure
+from fusionkit.runs.presented import presented
+from fusionkit.runs.samples import input_names, open_split
+from fusionkit.runs.saved import load_saved
+from fusionkit.runs.settings import DataSettings, Job, TrainingSettings
+
+__all__ = ["evaluate", "job_of"]
+
+
+def evaluate(
+    model: FusedModel | str | Path,
+    data: str | Path,
+    split: str | None = None,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    broken: Literal["stop", "skip"] = "stop",
+    label: str = "label",
+    texts: tuple[str, ...] = (),
+    catalog: Catalog | None = None,
+) -> Score:
+    """Gives the score of a model on labelled samples, each prepared as each branch was trained.
+
+    Args:
+        model: a model, the folder of a saved one, or of a run, whose best one is taken.
+        data: an image folder or a manifest.
+        split: by default ``"test"`` where there is one, else ``"val"``, else all.
+        batch_size: samples at a time.
+        workers: processes that read and decode.
+        broken: what happens to a sample that cannot be read.
+        label: the column of the label, in a manifest.
+        texts: inputs whose cells are texts and no paths, in a manifest.
+        catalog: where names are looked up; by default what is installed.
+
+    Raises:
+        CheckpointError: there is no such model.
+        DataError: the samples cannot be read, or have classes that the model does not know.
+    """
+    loaded = model if isinstance(model, FusedModel) else load_saved(model, catalog)
+    settings = DataSettings(
+        source=str(data), label=label, texts=texts, broken=broken, workers=workers
+    )
+    job = job_of(loaded, settings, batch_size)
+    samples = _open(job, split)
+    with presented(loaded, "outside"):
+        return measure(loaded, val_loader(job, loaded, samples, cache=None))
+
+
+def job_of(model: FusedModel, data: DataSettings, batch_size: int) -> Job:
+    """Gives the job of running a model once, in eval mode, over some samples."""
+    # To the same bits as ever: no other memory format, no other precision.
+    training = TrainingSettings(batch_size=batch_size, channels_last=False)
+    return Job(replace(model.recipe, preprocess="outside"), data, training)
+
+
+def _open(job: Job, split: str | None) -> Samples:
+    assert job.data.source is not None
+    there = find_splits(job.data.source, input_names(job.recipe))
+    if split is None:
+        split = next((name for name in ("test", "val") if name in there), None)
+    return open_split(job.data, job.recipe, split, job.recipe.classes or None)
