@@ -161,3 +161,32 @@ def test_a_parameter_without_a_name_is_refused():
     optimizer = torch.optim.SGD([*model.parameters(), *loss.parameters()], lr=0.1)
     with pytest.raises(CheckpointError, match=r"group '0' has a parameter of shape \(1, 1\) that"):
         capture_optimizer(model, optimizer)
+
+
+@pytest.mark.parametrize("other_order", [torch.channels_last, torch.contiguous_format])
+def test_f052_a_fused_optimizer_finds_its_state_as_the_parameter_lies(tmp_path, other_order):
+    def build(order=torch.channels_last):
+        torch.manual_seed(0)
+        conv = nn.Conv2d(3, 4, 3).to(memory_format=order)
+        return conv, torch.optim.AdamW(conv.parameters(), lr=0.1, fused=True)
+
+    def steps(conv, optimizer, seeds):
+        for seed in seeds:
+            torch.manual_seed(seed)
+            conv(torch.randn(2, 3, 5, 5)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    conv, optimizer = build()
+    steps(conv, optimizer, range(3))
+    state = {"o": capture_optimizer(conv, optimizer), "m": conv.state_dict()}
+    saved = read_state(write_state(tmp_path / "state", state))
+    other, again = build(other_order)
+    other.load_state_dict(saved["m"])
+    restore_optimizer(saved["o"], other, again)
+    assert again.state[other.weight]["exp_avg"].stride() == other.weight.stride()
+    steps(conv, optimizer, range(3, 6))
+    steps(other, again, range(3, 6))
+    if other_order is torch.channels_last:
+        assert torch.equal(conv.weight, other.weight)
+    torch.testing.assert_close(conv.weight, other.weight)
