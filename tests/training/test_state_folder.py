@@ -92,6 +92,22 @@ def test_tensors_that_share_memory_are_written_once_and_come_back_apart(tmp_path
     assert (folder / "tensors.safetensors").stat().st_size < 2.5 * big.nbytes
 
 
+def test_tensors_lie_in_memory_as_they_did(tmp_path):
+    image = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    state = {
+        "last": image,
+        "same": image,
+        "other": torch.randn(2, 3, 4, 5, 6).permute(4, 0, 2, 1, 3),
+        "one": torch.randn(2, 1, 4, 5).to(memory_format=torch.channels_last),
+        "transposed": nn.Parameter(torch.randn(3, 2).t()),
+    }
+    back = read_state(write_state(tmp_path / "state", state))
+    for name, value in state.items():
+        assert torch.equal(back[name], value)
+        assert back[name].stride() == value.stride() or name == "one"
+    assert back["last"].data_ptr() != back["same"].data_ptr()
+
+
 def test_a_conjugate_is_another_tensor(tmp_path):
     value = torch.tensor([1 + 2j])
     back = read_state(write_state(tmp_path / "state", {"a": value, "b": value.conj()}))
@@ -234,6 +250,8 @@ def test_what_no_write_state_wrote_is_refused(tmp_path):
         ({"tuple": 3}, "holds a 'tuple' that is none"),
         ({"bytes": "%"}, "holds a 'bytes' that is none"),
         ({"a": 1, "b": 2}, "holds an object of 2 keys"),
+        ({"permuted": ["a", [1]]}, "holds a 'permuted' that is none"),
+        ({"permuted": ["a", [0, 0]]}, "holds a 'permuted' that is none"),
         ({"tensor": "a"}, "holds no state of a run, but Tensor"),
     ],
 )

@@ -13,6 +13,7 @@ import fusionkit
 from fusionkit.errors import ConfigError, ResumeError, did_you_mean
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.form import recipe_to_data
+from fusionkit.recipe.plain import copy_plain
 from fusionkit.training.resume.optimizer_state import group_names
 from fusionkit.training.resume.processes import world_size
 
@@ -36,13 +37,13 @@ def run_settings(
     any schedule, its ``initial_lr``.
 
     Raises:
-        ConfigError: a setting has a name that is taken.
+        ConfigError: a setting has a name that is taken, or is no plain data.
     """
     taken = sorted(set(OWN) & set(settings or ()))
     if taken:
         raise ConfigError(f"settings: {taken[0]!r} is noted anyway; choose another name")
     return {
-        **(settings or {}),
+        **copy_plain(dict(settings or {}), "settings"),
         "optimizer": _optimizer_settings(optimizer, scheduler),
         "recipe": recipe_to_data(model.recipe) if isinstance(model, FusedModel) else None,
         "versions": {"fusionkit": fusionkit.__version__, "torch": str(torch.__version__)},
@@ -83,7 +84,7 @@ def compare_settings(
     refused = [said for name, said in changed.items() if not is_allowed(name, allow)]
     if refused:
         more = f" (and {len(refused) - 10} more)" if len(refused) > 10 else ""
-        first = next(name for name in changed if not is_allowed(name, allow))
+        first = next(name for name in changed if not is_allowed(name, allow)).partition(".")[0]
         raise ResumeError(
             "the run cannot go on to the same end, since its settings have changed:\n  "
             + "\n  ".join(refused[:10])

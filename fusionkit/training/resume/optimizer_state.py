@@ -76,7 +76,7 @@ def restore_optimizer(
             if names[id(parameter)] in saved["state"]:
                 state[place] = _own(saved["state"][names[id(parameter)]])
     optimizer.load_state_dict({**packed, **saved["more"], "state": state})
-    _keep_types(saved, optimizer, names)
+    _fit_states(saved, optimizer, names)
     for rate, group in zip(rates, optimizer.param_groups, strict=True):
         if isinstance(rate, Tensor):  # the one that a compiled step reads
             group["lr"] = rate.fill_(float(group["lr"]))
@@ -142,12 +142,21 @@ def _own(value: Any) -> Any:
     return [_own(each) for each in value] if isinstance(value, list) else value
 
 
-def _keep_types(saved: Mapping[str, Any], optimizer: Optimizer, names: Mapping[int, str]) -> None:
-    """Undoes that torch casts states to the type of their parameter, which loses bits."""
+def _fit_states(saved: Mapping[str, Any], optimizer: Optimizer, names: Mapping[int, str]) -> None:
+    """Undoes that torch casts states to the type of their parameter, which loses bits.
+
+    And lays them in memory as their parameter lies, for fused optimizers, which count on that.
+    """
     for parameter, state in _states(optimizer):
         for key, value in saved["state"].get(names[id(parameter)], {}).items():
-            if isinstance(value, Tensor) and state[key].dtype != value.dtype:
-                state[key] = value.detach().clone().to(state[key].device)
+            if not isinstance(value, Tensor):
+                continue
+            now = state[key]
+            astray = now.shape == parameter.shape and now.stride() != parameter.stride()
+            if astray or now.dtype != value.dtype:
+                like = parameter.detach() if now.shape == parameter.shape else now
+                state[key] = torch.empty_like(like, dtype=value.dtype, device=now.device)
+                state[key].copy_(value)
 
 
 def _states(optimizer: Optimizer) -> Iterator[tuple[torch.nn.Parameter, dict[str, Any]]]:

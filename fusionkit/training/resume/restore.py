@@ -47,7 +47,8 @@ def restore_run(
     Freezing comes first, so that the optimizer's state meets what it was saved with; the state of
     each parameter goes by its name. The saved options of the optimizer's groups win over those
     that it was built with. Where ``allow`` lets these differ, the new ones win: each rate then is
-    the saved one times new over old.
+    the saved one times new over old. Of several processes only rank 0's random numbers were saved,
+    and are put back there; ``seed_step`` gives each its own.
 
     Args:
         state: what ``capture_run`` gave, or ``read_state``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -10,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -69,8 +69,8 @@ class RunStates:
         held = ExitStack()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix=".probe-", dir=self.folder):
-                pass
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "it cannot be written", str(self.folder))
             held.enter_context(hold_run(self.folder))
             for name in {found[1] for found in map(LEFTOVER.fullmatch, self._names()) if found}:
                 sweep(self.folder / name)

@@ -29,7 +29,9 @@ def pack_state(state: Mapping[Any, Any]) -> tuple[Any, dict[str, Tensor]]:
 
     What JSON does not have is written as an object of one key that says what it is:
     ``{"tensor": name}``, ``{"tuple": [...]}``, ``{"dict": {...}}``, ``{"float": "nan"}``.
-    The tensors are those of the state, not copies.
+    The tensors are those of the state, not copies. One that lies in memory in another order of its
+    axes, as with ``torch.channels_last``, is written as it lies: an optimizer that is fused goes
+    through a parameter and its state side by side, and would mix up their values.
 
     Raises:
         CheckpointError: names the path in the state of what cannot be written.
@@ -49,7 +51,10 @@ class _Packing:
         if value is None or type(value) in (bool, str, int, float):
             return _pack_plain(value, path)
         if isinstance(value, Tensor):
-            return {"tensor": self._tensor(value, path)}
+            order = _memory_order(value)
+            if order is None:
+                return {"tensor": self._tensor(value, path)}
+            return {"permuted": [self._tensor(value.permute(order), path), order]}
         if isinstance(value, Mapping):
             return self._mapping(value, path)
         if type(value) in (list, tuple, torch.Size):
@@ -117,6 +122,16 @@ def _pack_plain(value: Any, path: tuple[str, ...]) -> Any:
     if type(value) is float and not math.isfinite(value):
         return {"float": repr(value)}
     return value
+
+
+def _memory_order(value: Tensor) -> list[int] | None:
+    """Gives the axes from the outermost in memory to the innermost, where that is not theirs."""
+    if type(value) not in (Tensor, nn.Parameter) or value.layout is not torch.strided:
+        return None  # which is refused
+    if value.is_contiguous():
+        return None
+    order = sorted(range(value.ndim), key=value.stride, reverse=True)
+    return order if value.permute(order).is_contiguous() else None
 
 
 def _problem(value: Tensor) -> str:

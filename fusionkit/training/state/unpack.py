@@ -58,12 +58,19 @@ class _Unpacking:
             "dict": lambda mapping: self._items(mapping.items()),
             "float": _special_float,
             "items": self._items,
+            "permuted": lambda pair: self._permuted(*pair),
             "tensor": self._tensor,
             "tuple": lambda each: tuple(map(self.unpack, each)),
         }
         if kind not in makers:
             raise ValueError("this fusionkit does not know it")
         return makers[kind](content)
+
+    def _permuted(self, name: str, order: list[int]) -> Tensor:
+        value = self._tensor(name)
+        if sorted(order) != list(range(value.ndim)):
+            raise ValueError(f"{order!r:.80} are not the axes of {name!r:.200}")
+        return value.permute([order.index(axis) for axis in range(value.ndim)])
 
     def _items(self, items: Iterable[Any]) -> dict[Any, Any]:
         return {key: self.unpack(each) for key, each in items}
