@@ -23,58 +23,50 @@ def images(tmp_path):
 
 
 TWO = """
-    import os, sys
-    sys.path[:0] = sys.argv[4:]
+    import sys
+    sys.path[:0] = sys.argv[3:]
     import torch
     from torch import distributed
     from pathlib import Path
     from cached_toys import loader_of, model_of
     from fusionkit.cache import FeatureCache
-    folder, rank, room = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     store = torch.distributed.FileStore(str(folder / "store"), 2)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    import warnings
-    warnings.simplefilter("ignore" if room else "default")
-    cache = FeatureCache(folder / "cache", max_bytes=10**6)
-    if room and rank == 1:
-        cache.max_bytes = room
-    model = model_of()
-    loader = loader_of(model, folder / "images", cache, rank=rank, world=2, batch_size=3)
-    for epoch in range(2):
-        loader.set_epoch(epoch)
-        seen = [name for batch in loader for name in batch.ids]
-    print(len(seen), *loader.cached, flush=True)
+    for name, room in (("cache", 10**6), ("small", 10**6 if rank == 0 else 100)):
+        cache = FeatureCache(folder / name, max_bytes=room)
+        model = model_of()
+        loader = loader_of(model, folder / "images", cache, rank=rank, world=2, batch_size=3)
+        for epoch in range(2):
+            loader.set_epoch(epoch)
+            seen = [each for batch in loader for each in batch.ids]
+        print(len(seen), *loader.cached, flush=True)
     distributed.destroy_process_group()
 """
 
 
-def run_two(tmp_path, room: int = 0) -> list[list[str]]:
-    paths = [path for path in sys.path if path.endswith("tests") or path.endswith("tests/cache")]
+def test_f093_f096_two_ranks_fill_a_share_each_and_what_one_has_no_room_for_none_keeps(
+    images, tmp_path
+):
+    paths = [path for path in sys.path if path.endswith(("tests", "tests/cache"))]
+    python = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(TWO), str(tmp_path)]
     others = [
         subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(TWO), str(tmp_path), rank, str(room), *paths],
+            [*python, rank, *paths],
             stdout=subprocess.PIPE,
             text=True,
         )
         for rank in ("0", "1")
     ]
-    told = [other.communicate(timeout=120)[0].split() for other in others]
+    told = [other.communicate(timeout=120)[0].splitlines() for other in others]
     assert [other.returncode for other in others] == [0, 0]
-    return told
-
-
-def test_f093_two_ranks_fill_a_share_each_and_read_all(images, tmp_path):
-    assert run_two(tmp_path) == [[str(COUNT // 2), "a", "b"]] * 2
+    half = COUNT // 2
+    assert told == [[f"{half} a b", f"{half}"]] * 2
     rows = [len(open_chunk(path).keys) for path in (tmp_path / "cache").rglob("*.safetensors")]
-    assert rows == [COUNT // 2] * 4  # no sample was computed twice
+    assert rows == [half] * 4  # no sample was computed twice
     model = model_of()
     found = answers(model, loader_of(model, images, tmp_path / "cache"))
     torch.testing.assert_close(found, answers(model, loader_of(model, images)))
-
-
-def test_f096_what_one_rank_has_no_room_for_both_compute(images, tmp_path):
-    told = run_two(tmp_path, room=100)
-    assert [each[1:] for each in told] == [[], []]
 
 
 def test_without_the_other_process_one_fills_all(images, tmp_path):
