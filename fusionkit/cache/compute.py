@@ -79,7 +79,7 @@ class Compute:
             }
         loader: Any = SampleLoader(
             self.dataset.only(branches),
-            batch_sampler=[positions[start : start + batch_size] for start in starts],
+            batch_sampler=[list(positions[start : start + batch_size]) for start in starts],
             collate_fn=collate_some,
             num_workers=workers,
             generator=torch.Generator(),  # or it would draw from the run's own

@@ -152,9 +152,10 @@ class FeatureLoader:
             self._split.open(cached, view)
             cached = self.cached  # without those for which there was no room
         live = tuple(name for name in self.model.parts if name not in cached)
+        still = {name: tuple(self.model.branches[name].parameters()) for name in cached}
         for batch in self._live(live, cached) if live else self._stored(cached):
-            for name in cached:
-                if any(value.requires_grad for value in self.model.branches[name].parameters()):
+            for name, parameters in still.items():
+                if any(each.requires_grad for each in parameters):
                     raise CacheError(
                         f"branch {name!r} thawed while its cached features were being given, so it "
                         "would not learn; call model.set_epoch before the loader is iterated"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fusionkit.data.batch import Batch as Batch
     from fusionkit.data.batch import Prepared as Prepared
     from fusionkit.data.batch import collate as collate
-    from fusionkit.data.decode import decode as decode
+    from fusionkit.data.decoding import decode as decode
     from fusionkit.data.loader import SampleLoader as SampleLoader
     from fusionkit.data.loader import build_loader as build_loader
     from fusionkit.data.normalise import Normalise as Normalise
@@ -49,7 +49,7 @@ _HOMES = {
     "ShardedSamples": "shards",
     "build_loader": "loader",
     "collate": "batch",
-    "decode": "decode",
+    "decode": "decoding",
     "find_splits": "splits",
     "open_predict": "opening",
     "open_samples": "opening",

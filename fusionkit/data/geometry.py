@@ -12,7 +12,7 @@ from fusionkit.data.picture import crop, picture_size, resize, to_tensor
 from fusionkit.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
-    from fusionkit.data.decode import Picture
+    from fusionkit.data.decoding import Picture
 
 __all__ = ["Geometry"]
 

@@ -19,6 +19,9 @@ __all__ = ["SampleLoader", "build_loader"]
 TIMEOUT = 300.0
 """Seconds that a batch may take in a worker; torch's own default is to wait for ever."""
 
+ENDS = ("exited unexpectedly", "killed by signal", "timed out")
+"""What torch says of a worker that gives no more batches."""
+
 
 class SampleLoader(DataLoader[Any]):
     """A ``DataLoader`` of ``Batch`` that says which file a worker stumbled over."""
@@ -100,6 +103,12 @@ def build_loader(
             raise ConfigError(
                 f"a stream is loaded in batches of a size, at least 1; got {sampler!r:.80}"
             )
+        parts = dataset.world * max(1, workers)
+        if parts > len(dataset.samples.shards):
+            raise ConfigError(
+                f"{len(dataset.samples.shards)} shards cannot be shared by {workers} workers in "
+                f"each of {dataset.world} processes; take fewer workers, or make more shards"
+            )
         batches: dict[str, Any] = {"batch_size": sampler, "drop_last": dataset.drop_last}
     elif isinstance(sampler, int):
         raise ConfigError(
@@ -123,4 +132,4 @@ def _own_words(error: DataError) -> str:
 
 
 def _is_of_a_worker(message: str) -> bool:
-    return "DataLoader" in message and ("exited unexpectedly" in message or "timed out" in message)
+    return "DataLoader" in message and any(end in message for end in ENDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +10,15 @@ from torch import Tensor
 
 from fusionkit.data.preparation import Preparation, preparations_of
 from fusionkit.errors import DataError
-from fusionkit.preprocessing import Preprocessing
 
 __all__ = ["Normalise"]
 
 CHECKED_BATCHES = 8
 SLACK = 0.1
 """How far a bicubic resize before the model may overshoot [0, 1]."""
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and std."""
 
 
 class Normalise:
@@ -32,7 +34,10 @@ class Normalise:
 
     def __init__(self, model: Any) -> None:
         self._preparations = preparations_of(model)
-        self._constants: dict[tuple[Preprocessing, torch.device], tuple[Tensor, ...]] = {}
+        self._constants: dict[tuple[tuple[float, ...], torch.device], Tensor] = {}
+        # Kept until the next one is there: a system that gets all memory back at once has to clear
+        # it again for each batch, which takes longer than to normalise it.
+        self._last: dict[str, Any] = {}
         self._to_check = CHECKED_BATCHES
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,45 +46,51 @@ class Normalise:
         Raises:
             DataError: an input is no raw image.
         """
-        done: dict[tuple[int, tuple[float, ...], tuple[float, ...]], Tensor] = {}
         normalised: dict[str, Any] = {}
+        # By tensor, then by mean and std, the branches that read it so.
+        shared: dict[int, dict[Statistics, list[str]]] = {}
         for name, images in inputs.items():
             preparation = self._preparations.get(name)
             if preparation is None or preparation.preprocessing is None or preparation.inside:
                 normalised[name] = images
                 continue
+            self._check(name, preparation, images)
             about = preparation.preprocessing
-            key = (id(images), about.mean, about.std)
-            if key not in done:
-                self._check(name, preparation, images)
-                done[key] = self._normalise(images, about)
-            normalised[name] = done[key]
+            wanted = shared.setdefault(id(images), {})
+            wanted.setdefault((about.mean, about.std), []).append(name)
+        for readers in shared.values():
+            images = inputs[next(iter(readers.values()))[0]]
+            for result, names in zip(
+                self._each(images, list(readers)), readers.values(), strict=True
+            ):
+                normalised.update(dict.fromkeys(names, result))
         self._to_check = max(0, self._to_check - 1)
-        return normalised
+        self._last = normalised
+        return {name: normalised[name] for name in inputs}
 
-    def _normalise(self, images: Tensor, about: Preprocessing) -> Tensor:
-        most, mean, std = self._on(images.device, about)
-        if images.ndim == 5:
-            mean, std = mean[:, None], std[:, None]
-        out = torch.empty_like(images, dtype=torch.float32, memory_format=torch.contiguous_format)
-        # On a CPU image by image, so that all four steps find it in the cache.
-        parts = zip(out, images, strict=True) if out.device.type == "cpu" else [(out, images)]
-        for place, image in parts:
-            place.copy_(image)
+    def _each(self, images: Tensor, wanted: Sequence[Statistics]) -> list[Tensor]:
+        """Gives the images normalised in each of the ways wanted."""
+        shape = (-1, *(1,) * (images.ndim - 2))
+        ways = [
+            tuple(self._constant(each, images.device).view(shape) for each in way) for way in wanted
+        ]
+        most = self._constant((255.0,), images.device)
+        results = [torch.empty(images.shape, device=images.device) for _ in wanted]
+        # On a CPU image by image, so that every step finds it in the cache.
+        on_cpu = images.device.type == "cpu"
+        for part in range(len(images)) if on_cpu else [slice(None)]:
+            scaled = images[part].to(torch.float32)
             if images.dtype == torch.uint8:
-                place.div_(most)
-            place.sub_(mean).div_(std)
-        return out
+                scaled.div_(most)
+            for result, (mean, std) in zip(results, ways, strict=True):
+                torch.sub(scaled, mean, out=result[part]).div_(std)
+        return results
 
-    def _on(self, device: torch.device, about: Preprocessing) -> tuple[Tensor, ...]:
-        if (about, device) not in self._constants:
-            # 255 as a tensor: by a Python number CUDA multiplies with its inverse, to other bits.
-            self._constants[about, device] = (
-                torch.tensor(255.0, device=device),
-                torch.tensor(about.mean, device=device)[:, None, None],
-                torch.tensor(about.std, device=device)[:, None, None],
-            )
-        return self._constants[about, device]
+    def _constant(self, values: tuple[float, ...], device: torch.device) -> Tensor:
+        # 255 as a tensor too: by a Python number CUDA multiplies with its inverse, to other bits.
+        if (values, device) not in self._constants:
+            self._constants[values, device] = torch.tensor(values, device=device)
+        return self._constants[values, device]
 
     def _check(self, name: str, preparation: Preparation, images: object) -> None:
         channels = preparation.channels

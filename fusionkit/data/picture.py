@@ -13,7 +13,7 @@ from fusionkit.preprocessing import Interpolation
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fusionkit.data.decode import Picture
+    from fusionkit.data.decoding import Picture
 
 __all__ = ["crop", "mirror", "picture_size", "resize", "rotate", "to_pil", "to_tensor"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fusionkit.data.arrays import as_tensor, read_array
 from fusionkit.data.augment import Augment
-from fusionkit.data.decode import MAX_PIXELS, decode
+from fusionkit.data.decoding import MAX_PIXELS, decode
 from fusionkit.data.geometry import Geometry
 from fusionkit.data.picture import picture_size
 from fusionkit.data.preparation import preparations_of
@@ -21,7 +21,7 @@ from fusionkit.errors import ConfigError, DataError
 from fusionkit.numbers import is_count
 
 if TYPE_CHECKING:
-    from fusionkit.data.decode import Picture
+    from fusionkit.data.decoding import Picture
 
 __all__ = ["Prepare"]
 

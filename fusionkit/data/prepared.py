@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from fusionkit.data.augment import Augment
 from fusionkit.data.batch import Prepared
-from fusionkit.data.decode import MAX_PIXELS
+from fusionkit.data.decoding import MAX_PIXELS
 from fusionkit.data.prepare import Prepare
 from fusionkit.data.sample import Sample, Samples
 from fusionkit.data.sampler import Repeat
@@ -92,19 +92,18 @@ class PreparedDataset(Dataset[Prepared]):
         Raises:
             DataError: it cannot be read, and ``broken`` is ``"stop"``, or too many cannot.
         """
-        worker = get_worker_info()
-        place = worker.id % MOST_WORKERS if worker is not None else None
-        if place is not None:
-            self._at[place] = int(index)
         counted = not isinstance(index, Repeat)
         index = int(index)
+        worker = get_worker_info()
+        place = 0 if worker is None else worker.id % MOST_WORKERS
+        self._at[place] = index
         try:
             sample = self._read(index)
             inputs = self.prepare(sample, int(self._epoch))
         except DataError as error:
             return self._broken(index, error, counted)
-        if place is not None:
-            self._at[place] = -1
+        finally:
+            self._at[place] = -1  # a worker that is killed or stuck does not come here
         return Prepared(index, sample.id, inputs, sample.label, counted=counted)
 
     def only(self, branches: Collection[str]) -> PreparedDataset:

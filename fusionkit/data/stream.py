@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from fusionkit.data.augment import Augment
 from fusionkit.data.batch import Prepared
-from fusionkit.data.decode import MAX_PIXELS
+from fusionkit.data.decoding import MAX_PIXELS
 from fusionkit.data.prepare import Prepare
 from fusionkit.data.prepared import Broken
 from fusionkit.data.shards import ShardedSamples

@@ -14,7 +14,7 @@ from fusionkit.data.augment import Augment
 from fusionkit.data.picture import crop, mirror, picture_size, rotate, to_pil, to_tensor
 
 if TYPE_CHECKING:
-    from fusionkit.data.decode import Picture
+    from fusionkit.data.decoding import Picture
 
 __all__ = ["Variation", "draw_variation"]
 

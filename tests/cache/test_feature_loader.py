@@ -457,17 +457,6 @@ def test_workers_load_and_fill(images, tmp_path):
     loader.close()
 
 
-def test_a_batch_moves_as_a_whole(images, tmp_path):
-    model = model_of(b=fk.Freeze.none())
-    batch = next(iter(loader_of(model, images, tmp_path / "cache")))
-    moved = batch.to("meta")
-    assert len(moved) == 4
-    assert moved.inputs["b"].is_meta
-    assert moved.features["a"].vector.is_meta
-    assert moved.labels.is_meta
-    assert moved.counted.is_meta
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -12,6 +12,9 @@ import torch
 from fenced import read_blocks
 from page_run import CI, PageRun, Surroundings
 
+from fusionkit.data import Sample
+from fusionkit.data.sample import ListedSamples
+
 ROOT = Path(__file__).parents[2]
 PAGES = {
     str(page.relative_to(ROOT)): page
@@ -44,6 +47,16 @@ SURROUNDINGS = {
             '"hf/google-bert/bert-base-uncased"': f'"hf/bert", options={{"config": {SMALL}}}',
         },
         needs="transformers",
+    ),
+    "docs/cache.md": Surroundings(
+        names={
+            "samples": ListedSamples(
+                [Sample(f"{n}", {"image": IMAGES[n % 2].add(1).div(2)}, n % 2) for n in range(6)],
+                ("cat", "dog"),
+                ("image",),
+            )
+        },
+        instead={'open_samples("pets", "train")': "samples", "cache=True": 'cache="features"'},
     ),
     "docs/recipes.md": Surroundings(
         files={

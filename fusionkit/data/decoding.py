@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from torch import Tensor
 
 from fusionkit.data.arrays import as_picture, read_array
-from fusionkit.data.jpeg import decode_jpeg
 from fusionkit.data.modes import to_channels
 from fusionkit.data.sample import Encoded
 from fusionkit.data.walk import ARRAYS
@@ -80,8 +79,6 @@ def _decode_bytes(source: Encoded, channels: int, max_pixels: int) -> Picture:
             image = Image.open(io.BytesIO(source.data))
         with image:
             _check_pixels(image, max_pixels, source.name)
-            if channels == 3 and (fast := decode_jpeg(source.data, image)) is not None:
-                return fast
             with _nothing_truncated():
                 image.load()
             return to_channels(_upright(image), channels, source.name)
@@ -127,8 +124,8 @@ def _refusing(name: str) -> Iterator[None]:
 
     try:
         yield
-    except DataError:
-        raise
+    except (DataError, Warning):
+        raise  # a warning that was made an error says nothing of the file
     except UnidentifiedImageError as error:
         raise DataError(
             f"{name} is no image of a known kind, or its beginning is damaged"
