@@ -67,9 +67,7 @@ def test_gradual_unfreezing_equals_one_process_with_twice_the_batch(tmp_path, na
     expected = model.eval()(batch(0)[0])
     torch.testing.assert_close(answer, expected)
     torch.testing.assert_close(other, expected)
-    assert set(wrapped) == {"branches.slow", "branches.still", "head"} | (
-        BLOCKS if blocks else set()
-    )
+    assert set(wrapped) == {"branches.slow", "branches.still"} | (BLOCKS if blocks else set())
 
 
 def resume(rank, folder, saved):
@@ -147,9 +145,6 @@ def refuse(rank, folder):
         catalog=fk.Catalog.installed().with_plugin("toy", ToyPlugin()),
     )
     told["dropping"] = message_of(DistributedError, shard, dropping)
-    number = build()
-    number.head.scale = nn.Parameter(torch.tensor(1.0))
-    told["number"] = message_of(DistributedError, shard, number)
     small = init_device_mesh(HOME[0].type, (2, 1), mesh_dim_names=("one", "other"))["other"]
     told["mesh"] = message_of(DistributedError, shard, build(), small)
     model = build()
@@ -184,7 +179,6 @@ def test_what_cannot_be_sharded_saved_or_resumed_is_refused_on_all_processes(tmp
         assert "shard takes a FusedModel, as compose gives it; got Linear" in told["kind"]
         assert "reshard_after_forward must stay True" in told["reshard"]
         assert "branch 'a' has branch_dropout" in told["dropping"]
-        assert "'head.scale' is a single number without dimensions" in told["number"]
         assert "the mesh has 1 of 2 processes" in told["mesh"]
         assert "sharded already" in told["twice"]
         assert "'slow/stem/decay' of the optimizer holds a parameter that is none" in told["early"]

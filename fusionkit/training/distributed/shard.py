@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.utils._pytree import tree_map_only
 
 from fusionkit.checkpoint.config import backbone_of
 from fusionkit.errors import DistributedError
@@ -15,6 +17,7 @@ from fusionkit.model.closed import closed_blocks
 from fusionkit.model.fused import FusedModel
 from fusionkit.training.distributed.group import require_group
 from fusionkit.training.distributed.replicas import check_replicas, is_sharded
+from fusionkit.training.distributed.replicate import replicate
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -29,11 +32,12 @@ def shard(
 ) -> FusedModel:
     """Shards the parameters of a model over all processes, in place (FSDP2).
 
-    Each block of a branch that is one module, the rest of each branch, and the head are gathered
-    when they run and let go after it. Policies, ``param_groups`` and ``set_epoch`` stay as they
-    are; what thaws is synchronised from its first step on. The model is called itself, also by
-    ``features`` and ``fuse``. Optimizers are made after this; ``save_together`` saves, and
-    ``gather_optimizer`` and ``scatter_optimizer`` resume. The weights of rank 0 are taken.
+    Each block of a branch that runs by itself, and the rest of each branch, are gathered when
+    they run and let go after it. The head, and parameters that are single numbers, stay whole on
+    each process. Policies, ``param_groups`` and ``set_epoch`` stay as they are; what thaws is
+    synchronised from its first step on. The model is called itself, also by ``features``,
+    ``fuse`` and ``fusionkit.balance.score``. Optimizers are made after this; ``save_together``
+    saves, ``gather_optimizer`` and ``scatter_optimizer`` resume. Rank 0's weights are taken.
 
     Args:
         model: as ``compose`` or ``load`` gave it, on any device.
@@ -49,7 +53,7 @@ def shard(
 
     Raises:
         DistributedError: there is no process group, the processes do not have the same policies,
-            the model is sharded already, or it has a parameter or policy that cannot be sharded.
+            the model is sharded already, or has a policy or option that cannot be sharded.
     """
     from torch.distributed.fsdp import fully_shard
 
@@ -75,11 +79,15 @@ def shard(
     model.prepare.to(device)
     for name in model.parts:
         backbone = backbone_of(model, name)
+        numbers = {value for value in backbone.parameters() if value.ndim == 0}
+        _move(numbers, device)
         trunk = trunk_of(backbone)
-        for path in closed[name]:
-            fully_shard(trunk.get_submodule(path), mesh=mesh, **options)
-        fully_shard(backbone, mesh=mesh, **options)
-    fully_shard(model.head, mesh=mesh, **options)
+        for module in (*(trunk.get_submodule(path) for path in closed[name]), backbone):
+            module.register_forward_hook(_without_views)
+            fully_shard(module, mesh=mesh, ignored_params=numbers, **options)
+        replicate(backbone, numbers, mesh)
+    model.head.to(device)
+    replicate(model.head, list(model.head.parameters()), mesh)
     return model.set_epoch(model.epoch)
 
 
@@ -113,12 +121,6 @@ def _refuse_unfit(model: FusedModel, options: dict[str, Any]) -> None:
                 f"shard: branch {name!r} has branch_dropout, by which each process would drop "
                 "other branches and wait for the rest; leave it out, or use wrap_data_parallel"
             )
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 0:
-            raise DistributedError(
-                f"shard: {name!r} is a single number without dimensions, which FSDP2 does not "
-                "shard; use wrap_data_parallel, or give it the shape (1,)"
-            )
 
 
 def _all_processes() -> DeviceMesh:
@@ -127,6 +129,25 @@ def _all_processes() -> DeviceMesh:
     on_gpu = torch.cuda.is_available() and distributed.is_nccl_available()
     kind = "cuda" if on_gpu and "nccl" in distributed.get_backend() else "cpu"
     return init_device_mesh(kind, (distributed.get_world_size(),))
+
+
+@torch.no_grad()
+def _move(parameters: Iterable[nn.Parameter], device: torch.device) -> None:
+    for parameter in parameters:
+        parameter.data = parameter.data.to(device)
+
+
+def _without_views(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+    """Copies what a module gives of another tensor's memory.
+
+    FSDP2 hangs its gathering for the backward pass on what a module gives, and loses it where
+    that is a view that is changed in place afterwards.
+    """
+    return tree_map_only(
+        Tensor,
+        lambda value: value.clone() if value.requires_grad and value._is_view() else value,
+        output,
+    )
 
 
 def _hollow(model: FusedModel) -> FusedModel:
