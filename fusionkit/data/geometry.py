@@ -41,17 +41,11 @@ class Geometry:
     def evaluate(self, picture: Picture) -> Tensor:
         """Gives "c height width" after resize and centre crop, black beyond the picture."""
         height, width = self._resized(*picture_size(picture))
-        columns = None
-        if width > self.size[1]:
-            columns = (round((width - self.size[1]) / 2), self.size[1])
         if (height, width) != picture_size(picture):
-            picture = resize(picture, (height, width), self.interpolation, columns)
-        elif columns:
-            picture = crop(picture, 0, columns[0], height, columns[1])
-        if height > self.size[0]:
-            top = round((height - self.size[0]) / 2)
-            picture = crop(picture, top, 0, self.size[0], picture_size(picture)[1])
-        return self._pad(to_tensor(picture))
+            picture = resize(picture, (height, width), self.interpolation)
+        rows, columns = min(height, self.size[0]), min(width, self.size[1])
+        top, left = round((height - rows) / 2), round((width - columns) / 2)
+        return self._pad(to_tensor(crop(picture, top, left, rows, columns)))
 
     def squeeze(self, picture: Picture) -> Tensor:
         """Gives "c height width" of the whole picture, whatever its shape was."""
