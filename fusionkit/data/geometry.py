@@ -25,11 +25,14 @@ class Geometry:
         size: (height, width) in pixels of what comes out.
         resize: the shorter side, or (height, width), before the centre crop.
         interpolation: of the resize.
+        inner: (height, width) of what a later centre crop takes of it, and which has to be the
+            same pixels as if it were taken at once.
     """
 
     size: tuple[int, int]
     resize: int | tuple[int, int]
     interpolation: Interpolation
+    inner: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, preprocessing: Preprocessing) -> Geometry:
@@ -44,7 +47,8 @@ class Geometry:
         if (height, width) != picture_size(picture):
             picture = resize(picture, (height, width), self.interpolation)
         rows, columns = min(height, self.size[0]), min(width, self.size[1])
-        top, left = round((height - rows) / 2), round((width - columns) / 2)
+        inner = self.inner or self.size
+        top, left = _start(height, rows, inner[0]), _start(width, columns, inner[1])
         return self._pad(to_tensor(crop(picture, top, left, rows, columns)))
 
     def squeeze(self, picture: Picture) -> Tensor:
@@ -66,3 +70,10 @@ class Geometry:
             return image
         sides = (columns // 2, (columns + 1) // 2, rows // 2, (rows + 1) // 2)
         return functional.pad(image, sides)
+
+
+def _start(length: int, kept: int, inner: int) -> int:
+    """Gives where the middle begins, so that the middle of the middle begins where it should."""
+    if length == kept:
+        return 0
+    return round((length - inner) / 2) - round((kept - inner) / 2)

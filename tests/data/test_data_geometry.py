@@ -28,7 +28,9 @@ SIZES = [(16, 16), (16, 31), (31, 16), (33, 17), (40, 23), (7, 90), (17, 20)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("preprocessing", PREPARATIONS, ids=lambda each: f"{each.size}{each.resize}")
+@pytest.mark.parametrize(
+    "preprocessing", PREPARATIONS, ids=lambda each: f"{each.size}{each.resize}"
+)
 def test_f087_the_bits_are_the_transforms(preprocessing: fk.Preprocessing, size: tuple[int, int]):
     image = noise(*size)
     ours = Geometry.of(preprocessing).evaluate(image)
