@@ -27,7 +27,6 @@ from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
 from fusionkit.runs.settings import Job
 from fusionkit.training.planning import plan
 from fusionkit.training.resume.run_states import RunStates
-from fusionkit.training.signals import stop_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +93,7 @@ def fit(
     model = _compose(job, catalog)
     epochs = _epochs(model, job)
     cache = FeatureCache() if job.training.cache else None
-    with stop_signals() as stop, RunStates(run.states) as states:
+    with RunStates(run.states) as states:
         saved = states.newest() if resume else None
         if saved is None:
             run.begin(job, known, str(_plan(model, job, samples)))
@@ -102,7 +101,7 @@ def fit(
         if epochs:
             path = None if saved is None else saved[0]
             epoch, seconds = train(
-                model, job, samples, run, states, stop=stop, cache=cache, resume=path, told=console
+                model, job, samples, run, states, cache=cache, resume=path, told=console
             )
             start = time.perf_counter()
             model = load(run.best, catalog=catalog)

@@ -32,7 +32,6 @@ from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 from fusionkit.training.lightning import PolicyCallback
 from fusionkit.training.resume.processes import process_rank, world_size
 from fusionkit.training.resume.run_states import RunStates
-from fusionkit.training.signals import StopRequest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +55,6 @@ def train(
     run: RunFolder,
     states: RunStates,
     *,
-    stop: StopRequest,
     cache: FeatureCache | None = None,
     resume: Path | None = None,
     told: Console | None = None,
@@ -69,7 +67,6 @@ def train(
         samples: to learn from and to validate on.
         run: where the best model and what was measured go.
         states: where states go that the run can go on from.
-        stop: whether the process was told to end.
         cache: where features of frozen branches are kept; ``None`` for nowhere.
         resume: the state to go on from.
         told: where progress is shown.
@@ -93,7 +90,7 @@ def train(
         Figures(run.figures, lambda row: _tell(told, row, settings.epochs)),
         *([EarlyStopping(settings.monitor, mode=mode, patience=patience)] if patience else []),
         *([Progress(told)] if told is not None else []),
-        SaveStates(states, settings.save_every, stop),
+        SaveStates(states, settings.save_every),
     ]
     start = time.perf_counter()
     with _quiet():
