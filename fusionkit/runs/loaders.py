@@ -101,7 +101,7 @@ def train_loader(
 def train_sampler(job: Job, samples: Samples, place: tuple[int, int] = (0, 1)) -> EpochSampler:
     """Gives the order of samples to learn from; its length is the number of batches of an epoch."""
     size = job.training.batch_size
-    settings = {"seed": job.training.seed, "rank": place[0], "world": place[1]}
+    settings: dict[str, Any] = {"seed": job.training.seed, "rank": place[0], "world": place[1]}
     sampler = EpochSampler(len(samples), size, **settings)
     if sampler.smallest_batch == 1 and len(sampler) > 1:
         # Batch norms cannot learn from one sample; another is left out in each epoch.
