@@ -153,7 +153,9 @@ def _side_by_side(values: list[Any], branch: str, samples: Sequence[Prepared]) -
 def _check_masked(values: Sequence[Mapping[str, Any]], branch: str) -> None:
     for value in values:
         if set(value) != set(values[0]):
-            raise DataError(f"branch {branch!r}: a batch mixes {set(value)} and {set(values[0])}")
+            raise DataError(
+                f"branch {branch!r}: a batch mixes {sorted(values[0])} and {sorted(value)}"
+            )
     if MASK in values[0]:
         return
     shapes = {tuple(value[key].shape) for value in values for key in value if _is_row(value[key])}

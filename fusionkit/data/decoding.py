@@ -72,12 +72,12 @@ def _decode_bytes(source: Encoded, channels: int, max_pixels: int) -> Picture:
 
     if not source.data:
         raise DataError(f"{source.name} is empty: it has 0 bytes")
-    with _refusing(source.name):
-        with warnings.catch_warnings():
-            # Of more pixels than PIL warns at; the cap below is what decides.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(source.data))
-        with image:
+    with _refusing(source.name), warnings.catch_warnings():
+        # PIL warns of many pixels, where the cap below decides, and of damaged notes beside the
+        # pixels, such as EXIF; what is wrong with the pixels themselves it raises.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        with Image.open(io.BytesIO(source.data)) as image:
             _check_pixels(image, max_pixels, source.name)
             with _nothing_truncated():
                 image.load()

@@ -25,11 +25,14 @@ class Geometry:
         size: (height, width) in pixels of what comes out.
         resize: the shorter side, or (height, width), before the centre crop.
         interpolation: of the resize.
+        inner: (height, width) of what a later centre crop takes of it, and which has to be the
+            same pixels as if it were taken at once.
     """
 
     size: tuple[int, int]
     resize: int | tuple[int, int]
     interpolation: Interpolation
+    inner: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, preprocessing: Preprocessing) -> Geometry:
@@ -41,17 +44,12 @@ class Geometry:
     def evaluate(self, picture: Picture) -> Tensor:
         """Gives "c height width" after resize and centre crop, black beyond the picture."""
         height, width = self._resized(*picture_size(picture))
-        columns = None
-        if width > self.size[1]:
-            columns = (round((width - self.size[1]) / 2), self.size[1])
         if (height, width) != picture_size(picture):
-            picture = resize(picture, (height, width), self.interpolation, columns)
-        elif columns:
-            picture = crop(picture, 0, columns[0], height, columns[1])
-        if height > self.size[0]:
-            top = round((height - self.size[0]) / 2)
-            picture = crop(picture, top, 0, self.size[0], picture_size(picture)[1])
-        return self._pad(to_tensor(picture))
+            picture = resize(picture, (height, width), self.interpolation)
+        rows, columns = min(height, self.size[0]), min(width, self.size[1])
+        inner = self.inner or self.size
+        top, left = _start(height, rows, inner[0]), _start(width, columns, inner[1])
+        return self._pad(to_tensor(crop(picture, top, left, rows, columns)))
 
     def squeeze(self, picture: Picture) -> Tensor:
         """Gives "c height width" of the whole picture, whatever its shape was."""
@@ -72,3 +70,10 @@ class Geometry:
             return image
         sides = (columns // 2, (columns + 1) // 2, rows // 2, (rows + 1) // 2)
         return functional.pad(image, sides)
+
+
+def _start(length: int, kept: int, inner: int) -> int:
+    """Gives where the middle begins, so that the middle of the middle begins where it should."""
+    if length == kept:
+        return 0
+    return round((length - inner) / 2) - round((kept - inner) / 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -47,25 +47,12 @@ def mirror(picture: Picture, horizontally: bool, vertically: bool) -> Picture:
     return picture
 
 
-def resize(
-    picture: Picture,
-    size: tuple[int, int],
-    interpolation: Interpolation,
-    columns: tuple[int, int] | None = None,
-) -> Picture:
-    """Gives the picture as PIL resizes it, antialiased.
-
-    Args:
-        picture: of any size.
-        size: height and width in pixels.
-        interpolation: how.
-        columns: the first column of the resized picture that is kept and the number of them;
-            what falls away is not computed.
-    """
+def resize(picture: Picture, size: tuple[int, int], interpolation: Interpolation) -> Picture:
+    """Gives the picture at (height, width) as PIL resizes it, antialiased."""
     from PIL import Image
 
     how = Image.Resampling[interpolation.upper()]
-    return _on_images(picture, lambda image: _resize(image, size, how, columns))
+    return _on_images(picture, lambda image: image.resize((size[1], size[0]), how))
 
 
 def rotate(picture: Picture, degrees: float) -> Picture:
@@ -107,19 +94,3 @@ def _on_images(picture: Picture, do: Callable[[Image], Image]) -> Picture:
     planes = picture.flatten(0, -3).contiguous().numpy()
     done = torch.cat([to_tensor(do(Image.fromarray(plane))) for plane in planes])
     return done.reshape(*picture.shape[:-2], *done.shape[-2:])
-
-
-def _resize(
-    image: Image, size: tuple[int, int], how: Any, columns: tuple[int, int] | None
-) -> Image:
-    import PIL.Image
-
-    height, width = size
-    left, kept = columns or (0, width)
-    if how != PIL.Image.Resampling.NEAREST and kept < width and image.size[1] != height:
-        # PIL resizes rows and rounds, then columns: what the second pass need not see is cut off.
-        image = image.resize((width, image.size[1]), how)
-        return image.crop((left, 0, left + kept, image.size[1])).resize((kept, height), how)
-    if image.size != (width, height):
-        image = image.resize((width, height), how)
-    return image if kept == width else image.crop((left, 0, left + kept, height))

@@ -48,7 +48,7 @@ class Preparation:
         # The model's own resize then finds nothing to do, and its crop takes the same pixels.
         square = geometry.resize
         side = (square, square) if isinstance(square, int) else square
-        return replace(geometry, size=side)
+        return replace(geometry, size=side, inner=geometry.size)
 
 
 def preparations_of(model: Any) -> dict[str, Preparation]:

@@ -131,7 +131,7 @@ class Prepare:
             shape, other = width / height, sizes[first][1] / sizes[first][0]
             if abs(shape / other - 1) > SAME_SHAPE:
                 raise DataError(
-                    f"{sample_id}: the inputs {first!r} ({sizes[first][1]} x {sizes[first][0]} "
+                    f"the inputs {first!r} ({sizes[first][1]} x {sizes[first][0]} "
                     f"pixels) and {name!r} ({width} x {height}) differ in shape, so they do not "
                     "show the same scene point by point; write registered=False, and each is "
                     "varied by itself"
@@ -158,7 +158,7 @@ def _input(sample: Sample, name: str) -> Any:
     try:
         return sample.inputs[name]
     except KeyError:
-        raise DataError(f"{sample.id} has no input {name!r}") from None
+        raise DataError(f"it has no input {name!r}") from None
 
 
 def _prepare(picture: Picture, geometry: Geometry, variation: Variation | None) -> Tensor:

@@ -145,16 +145,11 @@ class PreparedDataset(Dataset[Prepared]):
         except (DataError, IndexError):
             raise
         except Exception as error:  # of somebody else's dataset
-            raise DataError(
-                f"sample {self.samples.ids[index]!r} cannot be read: {type(error).__name__}: "
-                f"{error}"
-            ) from error
+            raise DataError(f"cannot be read: {type(error).__name__}: {error}") from error
 
     def _broken(self, index: int, error: DataError, counted: bool) -> Prepared:
         sample_id = self.samples.ids[index]
-        cause = str(error)
-        if sample_id not in cause:
-            cause = f"{sample_id}: {cause}"
+        cause = f"sample {sample_id!r}: {error}"
         if not self._skip:
             raise DataError(cause) from error
         self._is_broken[index] = True

@@ -93,22 +93,23 @@ class ShardedSamples:
 
     def _read(self, shard: str) -> Iterator[Sample]:
         try:
-            from webdataset.tariterators import tarfile_samples
+            from webdataset.gopen import gopen
+            from webdataset.tariterators import group_by_keys, tar_file_expander
         except ImportError:
             raise ConfigError(
                 "shards are read by webdataset, which is not installed: pip install webdataset"
             ) from None
-        rows = tarfile_samples([{"url": shard}])
-        while True:
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except Exception as error:  # tarfile's own, and of what opens addresses
-                raise DataError(
-                    f"cannot read the shard {shard}: {type(error).__name__}: {error.args[:1]}"
-                ) from error
-            yield self._sample(shard, row)
+        try:
+            with gopen(shard) if "://" in shard else open(shard, "rb") as stream:
+                for row in group_by_keys(tar_file_expander([{"url": shard, "stream": stream}])):
+                    yield self._sample(shard, row)
+        except DataError:
+            raise
+        except Exception as error:  # tarfile's own, and of what opens addresses
+            cause = error.args[0] if error.args else ""
+            raise DataError(
+                f"cannot read the shard {shard}: {type(error).__name__}: {cause}"
+            ) from error
 
     def _sample(self, shard: str, row: Mapping[str, Any]) -> Sample:
         key = f"{Path(shard).name}/{row['__key__']}"

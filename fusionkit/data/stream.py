@@ -101,8 +101,7 @@ class PreparedStream(IterableDataset[Prepared]):
                 yield Prepared(index, sample.id, self.prepare(sample, epoch), sample.label)
             except DataError as error:
                 broken += 1
-                cause = str(error)
-                cause = cause if sample.id in cause else f"{sample.id}: {cause}"
+                cause = f"sample {sample.id!r}: {error}"
                 if not self._skip:
                     raise DataError(cause) from error
                 if broken > self._most_broken:

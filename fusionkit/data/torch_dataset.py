@@ -67,7 +67,7 @@ class _ReadItem:
         if self._label is not None:
             if not isinstance(item, (tuple, list)) or len(item) != 2:
                 raise DataError(
-                    f"sample {index}: an item is (input, label) or a mapping with {self._label!r}, "
+                    f"an item is (input, label) or a mapping with {self._label!r}, "
                     f"got {type(item).__name__}"
                 )
             item, label = item
@@ -77,8 +77,8 @@ class _ReadItem:
             return {self._inputs[0]: item}, as_label(label)
         if not isinstance(item, (tuple, list)) or len(item) != len(self._inputs):
             raise DataError(
-                f"sample {index}: has {len(self._inputs)} inputs, so an item is (inputs, label) "
-                f"with a mapping of {', '.join(map(repr, self._inputs))}, got "
+                f"there are {len(self._inputs)} inputs, so an item is (inputs, label) with a "
+                f"mapping of {', '.join(map(repr, self._inputs))}, got "
                 f"{type(item).__name__}"
             )
         return dict(zip(self._inputs, item, strict=True)), as_label(label)

@@ -35,7 +35,9 @@ def put_tree(root: Path, *paths: str) -> Path:
     return root
 
 
-def listed(folder: Path, count: int = 6, classes: int = 2, input_name: str = "image") -> ListedSamples:
+def listed(
+    folder: Path, count: int = 6, classes: int = 2, input_name: str = "image"
+) -> ListedSamples:
     """Gives samples of new PNG files, labelled in turn."""
     samples = [
         Sample(f"s{n}", {input_name: put(folder / f"s{n}.png", seed=n)}, n % classes)

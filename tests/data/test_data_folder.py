@@ -15,7 +15,11 @@ from fusionkit.data import open_predict, open_samples
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
     return put_tree(
-        tmp_path, "train/cat/b.png", "train/cat/A.JPG", "train/dog/c.png", "val/cat/d.PnG",
+        tmp_path,
+        "train/cat/b.png",
+        "train/cat/A.JPG",
+        "train/dog/c.png",
+        "val/cat/d.PnG",
         "val/dog/e.jpeg",
     )
 
@@ -44,7 +48,9 @@ def test_several_inputs_are_joined_by_relative_path_of_any_kind(tmp_path: Path):
     assert samples.ids == ("train/sea/1.jpg", "train/sky/2.jpg")
     assert samples[0].inputs["nir"] == tmp_path / "nir/train/sea/1.png"
     assert open_samples(tmp_path, "train", inputs=("rgb",)).ids == samples.ids
-    with pytest.raises(fk.DataError, match=r"1 of 3 samples of .*nir.* lack another input .*rgb.*3"):
+    with pytest.raises(
+        fk.DataError, match=r"1 of 3 samples of .*nir.* lack another input .*rgb.*3"
+    ):
         open_samples(tmp_path, "train", inputs=("nir", "rgb"))
     with pytest.raises(fk.DataError, match=r"no folder 'nri'. Did you mean 'nir'\?"):
         open_samples(tmp_path, "train", inputs=("rgb", "nri"))
