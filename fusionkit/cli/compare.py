@@ -39,8 +39,8 @@ def compare(
     """Train a recipe, its branches alone, and the usual ways to fuse and to transfer.
 
     The same data and seeds for all: average, concat, from scratch, feature extraction,
-    discriminative fine-tuning, gradual unfreezing. Ends with a table and a picture with the spread over the seeds. Stopped, the
-    same command goes on.
+    discriminative fine-tuning, gradual unfreezing. Ends with a table and a picture with the spread
+    over the seeds. Stopped, the same command goes on.
     """
     from fusionkit.runs.compare import compare as run
     from fusionkit.runs.compare_report import draw, tabulate, write_files

@@ -109,6 +109,7 @@ def draw(outcomes: Sequence[Compared], path: Path) -> None:
         axes.axvline(mean(best.accuracies), color="#4c78a8", linewidth=0.8, linestyle=":")
     axes.set_yticks(places, [each.title for each in outcomes], fontsize=9)
     axes.invert_yaxis()
+    axes.set_xlim(right=min(1.005, axes.get_xlim()[1]))
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(f"accuracy ({outcomes[0].split})")
     if above:
