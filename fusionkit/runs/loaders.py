@@ -13,7 +13,7 @@ from fusionkit.data import Augment, EpochSampler, PreparedDataset, Samples
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import Job
 
-__all__ = ["EpochLoader", "Passes", "train_loader", "val_loader"]
+__all__ = ["EpochLoader", "Passes", "train_loader", "train_sampler", "val_loader"]
 
 AUTOCAST = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -93,18 +93,20 @@ def train_loader(
     """
     augment = job.data.variation
     dataset = _dataset(job, model, samples, augment if augment.is_random else None)
+    sampler = train_sampler(job, samples, place)
+    views = job.training.cache_views if augment.is_random and cache is not None else 0
+    return _loader(job, model, dataset, sampler, cache=cache, views=views, on_fill=on_fill)
+
+
+def train_sampler(job: Job, samples: Samples, place: tuple[int, int] = (0, 1)) -> EpochSampler:
+    """Gives the order of samples to learn from; its length is the number of batches of an epoch."""
     size = job.training.batch_size
-    settings: dict[str, Any] = {
-        "seed": job.training.seed,
-        "rank": place[0],
-        "world": place[1],
-    }
+    settings: dict[str, Any] = {"seed": job.training.seed, "rank": place[0], "world": place[1]}
     sampler = EpochSampler(len(samples), size, **settings)
     if sampler.smallest_batch == 1 and len(sampler) > 1:
         # Batch norms cannot learn from one sample; another is left out in each epoch.
         sampler = EpochSampler(len(samples), size, drop_last=True, **settings)
-    views = job.training.cache_views if augment.is_random and cache is not None else 0
-    return _loader(job, model, dataset, sampler, cache=cache, views=views, on_fill=on_fill)
+    return sampler
 
 
 def val_loader(

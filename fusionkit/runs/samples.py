@@ -37,9 +37,10 @@ def open_job_samples(job: Job) -> JobSamples:
     there = find_splits(job.data.source, input_names(job.recipe)) if job.data.source else ()
     train = open_split(job.data, job.recipe, job.data.train if there else None)
     if len(train.classes) < 2:
+        where = f"the split {job.data.train!r} of {job.data.source}" if there else job.data.source
         raise DataError(
-            f"{job.data.source} has {len(train.classes)} class ({', '.join(train.classes)}); there "
-            "must be two to tell apart"
+            f"{where} has {len(train.classes)} class ({', '.join(train.classes)}); there must be "
+            "two to tell apart, a folder or label each"
         )
     if job.data.val in there:
         return JobSamples(

@@ -137,7 +137,8 @@ class TrainingSettings:
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value < math.inf or (name == "lr" and not value):
-                raise ConfigError(f"{name} is a positive number, got {value!r:.80}")
+                wanted = "a positive number" if name == "lr" else "a number, zero or more"
+                raise ConfigError(f"{name} is {wanted}, got {value!r:.80}")
         if self.clip is not None and not (is_number(self.clip) and 0 < self.clip < math.inf):
             raise ConfigError(
                 f"clip is the norm that gradients are cut to, a positive number or null; got "
