@@ -47,7 +47,7 @@ def truncate(path: Path) -> None:
 def branch(name: str = "tiny", **fields: Any) -> fk.Branch:
     """Gives a branch of a toy that takes the pictures as they are."""
     options = {"width": 8} if name == "tiny" else {}
-    return fk.Branch(f"toy/{name}", preprocessing=TAKES, options=options, **fields)
+    return fk.Branch(f"toy/{name}", weights=None, preprocessing=TAKES, options=options, **fields)
 
 
 def job_of(
