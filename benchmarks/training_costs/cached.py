@@ -6,15 +6,15 @@ import statistics
 from itertools import count
 
 import torch
+
+import fusionkit as fk
+from fusionkit.cache import FeatureCache, FeatureLoader
+from fusionkit.data import EpochSampler, PreparedDataset, open_samples
 from training_costs.clock import alternate, cpu_seconds, middle, run_epoch
 from training_costs.extraction import make_step
 from training_costs.photographs import CLASSES, gather
 from training_costs.report import Line
 from training_costs.setting import Setting
-
-import fusionkit as fk
-from fusionkit.cache import FeatureCache, FeatureLoader
-from fusionkit.data import EpochSampler, PreparedDataset, open_samples
 
 __all__ = ["compare"]
 

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from torchvision import transforms
+
+import fusionkit as fk
+from fusionkit.cache import FeatureLoader
+from fusionkit.data import EpochSampler, PreparedDataset, open_samples
 from training_costs.clock import alternate, middle, run_epoch
 from training_costs.memory import MIB, peak_bytes, saved_bytes
 from training_costs.photographs import CLASSES, gather
 from training_costs.report import Line
 from training_costs.setting import Setting
-
-import fusionkit as fk
-from fusionkit.cache import FeatureLoader
-from fusionkit.data import EpochSampler, PreparedDataset, open_samples
 
 __all__ = ["build_ours", "build_theirs", "compare", "make_step"]
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+import fusionkit as fk
 from training_costs.clock import alternate, middle
 from training_costs.extraction import build_ours, build_theirs, make_step
 from training_costs.memory import MIB, saved_bytes
 from training_costs.report import Line
 from training_costs.setting import Setting
-
-import fusionkit as fk
 
 __all__ = ["compare"]
 

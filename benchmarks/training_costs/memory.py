@@ -58,9 +58,7 @@ class _Alive(TorchDispatchMode):
         self.now = self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before = {
             tensor.untyped_storage()._cdata
             for tensor in pytree.tree_leaves((args, kwargs))

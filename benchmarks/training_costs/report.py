@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 __all__ = ["Line", "format_lines", "missed"]
@@ -39,7 +40,7 @@ class Line:
 def format_lines(heading: str, lines: list[Line], judged: bool) -> str:
     """Gives the table of one comparison."""
     width = max(len(line.title) for line in lines)
-    rows = [heading]
+    rows = textwrap.wrap(heading, 100)
     for line in lines:
         verdict = ""
         if line.bound is not None:
