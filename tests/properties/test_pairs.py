@@ -38,7 +38,7 @@ def test_a_pair_composes_learns_and_comes_back(
     model = fk.compose(
         {
             "one": first.branch(input="one", **POLICIES[index % len(POLICIES)]),
-            "two": second.branch(input="two", **POLICIES[(index + 1) % len(POLICIES)]),
+            "two": second.branch(input="two", **POLICIES[(index + 2) % len(POLICIES)]),
         },
         head=HEADS[index % len(HEADS)],
         num_classes=3,

@@ -16,7 +16,7 @@ from fusionkit.heads.plugin import fusionkit_heads
 from fusionkit.heads.products import HEADS
 
 NARROW = {
-    "block": {"width": 32},
+    "block": {"width": 12, "chunks": 4, "rank": 2},
     "compact_bilinear": {"width": 64},
     "mfb": {"width": 20},
     "mlb": {"width": 20},
