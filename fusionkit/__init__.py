@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fusionkit import balance as balance
     from fusionkit import cache as cache
+    from fusionkit import data as data
+    from fusionkit import training as training
     from fusionkit.assembly.compose import compose as compose
     from fusionkit.backbone.channels import adapt_input_channels as adapt_input_channels
     from fusionkit.backbone.contract import Backbone as Backbone
@@ -127,10 +129,12 @@ _HOMES = {
 _ROOMS = {
     "balance": "fusionkit.balance",
     "cache": "fusionkit.cache",
+    "data": "fusionkit.data",
     "presets": "fusionkit.policy.presets",
+    "training": "fusionkit.training",
 }
 
-__all__ = ["__version__", "balance", "cache", "presets"]
+__all__ = ["__version__", "balance", "cache", "data", "presets", "training"]
 __all__.extend(sorted(_HOMES))
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.data.batch import Batch
+from fusionkit.errors import DataError
 from fusionkit.features import Features
 
-__all__ = ["FeatureBatch"]
+__all__ = ["FeatureBatch", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,39 @@ class FeatureBatch:
             indices=once(self.indices),
             counted=once(self.counted),
         )
+
+
+def without(batch: Batch, broken: Mapping[str, str]) -> Batch:
+    """Gives a batch without some of its samples.
+
+    Args:
+        batch: of images.
+        broken: the cause by id of samples that cannot be read, of which the batch may not know.
+
+    Raises:
+        DataError: none is left.
+    """
+    good = [row for row, name in enumerate(batch.ids) if name not in broken]
+    if not good:
+        raise DataError(
+            f"none of the {len(batch)} samples of a batch can be read: {broken[batch.ids[0]]}"
+        )
+
+    def chosen(value: Any) -> Any:
+        return value[good] if isinstance(value, Tensor) else value
+
+    def listed(value: Any) -> Any:
+        return [value[row] for row in good] if isinstance(value, list) else _deeply(value, chosen)
+
+    return replace(
+        batch,
+        inputs={name: listed(value) for name, value in batch.inputs.items()},
+        labels=chosen(batch.labels),
+        ids=tuple(batch.ids[row] for row in good),
+        indices=batch.indices[good],
+        counted=batch.counted[good],
+        broken=batch.broken + tuple((name, broken[name]) for name in batch.ids if name in broken),
+    )
 
 
 def _deeply(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from fusionkit.cache.batch import FeatureBatch
+from fusionkit.cache.batch import FeatureBatch, without
 from fusionkit.cache.cacheable import cacheable_branches, check_worth
 from fusionkit.cache.compute import Compute, device_of
 from fusionkit.cache.split import CachedSplit
@@ -181,7 +179,7 @@ class FeatureLoader:
     def _joined(self, batch: Batch, cached: Sequence[str]) -> FeatureBatch:
         device = device_of(self.model)
         if self._split is not None and self._split.broken.keys() & set(batch.ids):
-            batch = _without(batch, self._split.broken)  # an input that only cached branches read
+            batch = without(batch, self._split.broken)  # an input that only cached branches read
         made = FeatureBatch(
             inputs=self._compute.ready(batch.inputs, device),
             features=self._features(cached, batch.indices),
@@ -224,28 +222,6 @@ class FeatureLoader:
     def _features(self, cached: Sequence[str], indices: Tensor) -> dict[str, Features]:
         assert self._split is not None or not cached
         return {name: self._split.take(name, indices) for name in cached}  # type: ignore[union-attr]
-
-
-def _without(batch: Batch, broken: Mapping[str, str]) -> Batch:
-    """Gives a batch without some of its samples."""
-    good = [row for row, name in enumerate(batch.ids) if name not in broken]
-    if not good:
-        raise DataError(
-            f"none of the {len(batch)} samples of a batch can be read: {broken[batch.ids[0]]}"
-        )
-
-    def chosen(value: Any) -> Any:
-        return value[good] if isinstance(value, Tensor) else value
-
-    return replace(
-        batch,
-        inputs=pytree.tree_map(chosen, batch.inputs),
-        labels=chosen(batch.labels),
-        ids=tuple(batch.ids[row] for row in good),
-        indices=batch.indices[good],
-        counted=batch.counted[good],
-        broken=batch.broken + tuple((name, broken[name]) for name in batch.ids if name in broken),
-    )
 
 
 def _check_kinds(model: object, dataset: object, sampler: object, views: object) -> None:

@@ -105,6 +105,7 @@ class CachedSplit:
             self._meet()
             for name in self._caches(due):
                 self._build(name)
+            self._meet()
 
     def take(self, branch: str, positions: Tensor) -> Features:
         """Gives the features of some samples of the view that is open.
@@ -198,7 +199,7 @@ class CachedSplit:
             self._refuse(name, str(error))
 
     def _meet(self) -> None:
-        """Waits until all processes have filled their shares; what one refuses, all do."""
+        """Waits until all processes are here; what one has no room for, none keeps."""
         if self._sampler.world == 1:
             return
         if torch.distributed.is_available() and torch.distributed.is_initialized():

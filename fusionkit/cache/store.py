@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from fusionkit.cache.branch import BranchCache, CacheFullError
 from fusionkit.cache.chunk import CHUNK, is_chunk
+from fusionkit.cache.defaults import default_folder, memory_share
 from fusionkit.cache.key import branch_key, digest_of
 from fusionkit.cache.usage import last_use, remove_if_idle
 from fusionkit.cache.weights import Weights
@@ -22,7 +22,7 @@ from fusionkit.errors import CacheError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import is_count
 
-__all__ = ["FeatureCache", "default_folder", "open_cache"]
+__all__ = ["FeatureCache", "open_cache"]
 
 KEY_FILE = "key.json"
 MAX_BYTES = 32 << 30
@@ -197,25 +197,6 @@ def open_cache(cache: bool | str | PathLike[str] | FeatureCache | None) -> Featu
     if cache is True or isinstance(cache, (str, PathLike)):
         return FeatureCache(None if cache is True else cache)
     raise ConfigError(f"cache is True, False, a folder or a FeatureCache, got {cache!r:.80}")
-
-
-def default_folder() -> Path:
-    """Gives ``FUSIONKIT_CACHE``, or ``fusionkit/features`` in the user's folder for caches."""
-    if named := os.environ.get("FUSIONKIT_CACHE"):
-        return Path(named).absolute()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache").absolute() / "fusionkit" / "features"
-
-
-def memory_share() -> int:
-    """Gives a quarter of the memory that this process may use, in bytes."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        total = 8 << 30
-    with suppress(OSError, ValueError):  # a container without a bound
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return total // 4
 
 
 def _describe(folder: Path, key: dict[str, object]) -> None:

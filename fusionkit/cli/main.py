@@ -11,6 +11,7 @@ import typer
 from fusionkit import __version__
 from fusionkit.cli.check import check
 from fusionkit.cli.checkpoint import checkpoint
+from fusionkit.cli.compare import compare
 from fusionkit.cli.demo import demo
 from fusionkit.cli.evaluate import evaluate
 from fusionkit.cli.failure import report
@@ -47,6 +48,7 @@ app.command("demo")(demo)
 app.command("fit")(fit)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("compare")(compare)
 app.command("schedule")(schedule)
 app.add_typer(checkpoint, name="checkpoint")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fusionkit.data.batch import Batch as Batch
     from fusionkit.data.batch import Prepared as Prepared
     from fusionkit.data.batch import collate as collate
+    from fusionkit.data.checksum import check_checksums as check_checksums
+    from fusionkit.data.checksum import checksums as checksums
     from fusionkit.data.decoding import decode as decode
     from fusionkit.data.loader import SampleLoader as SampleLoader
     from fusionkit.data.loader import build_loader as build_loader
@@ -48,6 +50,8 @@ _HOMES = {
     "Samples": "sample",
     "ShardedSamples": "shards",
     "build_loader": "loader",
+    "check_checksums": "checksum",
+    "checksums": "checksum",
     "collate": "batch",
     "decode": "decoding",
     "find_splits": "splits",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fusionkit.errors import DataError
 
-__all__ = ["as_picture", "as_tensor", "read_array"]
+__all__ = ["SLACK", "as_picture", "as_tensor", "read_array"]
 
 SLACK = 0.1
 """How far floats may lie outside of [0, 1], as where a bicubic resize has overshot."""

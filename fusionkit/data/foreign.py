@@ -21,7 +21,7 @@ class ForeignSamples(Samples):
         classes: the names of the classes.
         input_names: the inputs that each has.
         ids: of the samples; ``None`` for their positions.
-        labels: gives all labels.
+        labels: all of them; ``None`` where each has to be read.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ForeignSamples(Samples):
         classes: Sequence[str],
         input_names: Sequence[str],
         ids: Sequence[str] | None,
-        labels: Callable[[], Sequence[int | None]],
+        labels: Sequence[int | None] | None,
     ) -> None:
         if not length:
             raise DataError("the dataset is empty")
@@ -43,8 +43,7 @@ class ForeignSamples(Samples):
         self.ids = tuple(map(str, range(length))) if ids is None else tuple(map(str, ids))
         if len(self.ids) != length or len(set(self.ids)) != length:
             raise DataError(f"ids must be {length} different texts, one for each sample")
-        self._list_labels = labels
-        self._labels: tuple[int | None, ...] | None = None
+        self._labels = None if labels is None else tuple(labels)
 
     def __len__(self) -> int:
         return self._length
@@ -59,7 +58,7 @@ class ForeignSamples(Samples):
     def labels(self) -> tuple[int | None, ...]:
         """The label of each sample; where the dataset has no list of them, each is read once."""
         if self._labels is None:
-            self._labels = tuple(self._list_labels())
+            self._labels = tuple(self._read(index)[1] for index in range(self._length))
         return self._labels
 
 

@@ -75,7 +75,7 @@ def from_hugging_face(
         classes=classes or (),
         input_names=inputs,
         ids=ids,
-        labels=lambda: numbers,
+        labels=numbers,
     )
 
 

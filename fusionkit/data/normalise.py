@@ -8,15 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.data.arrays import SLACK
 from fusionkit.data.preparation import Preparation, preparations_of
 from fusionkit.errors import DataError
 
 __all__ = ["Normalise"]
 
 CHECKED_BATCHES = 8
-SLACK = 0.1
-"""How far a bicubic resize before the model may overshoot [0, 1]."""
-
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and std."""
 

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-__all__ = ["Encoded", "ListedSamples", "Sample", "Samples"]
+__all__ = ["Encoded", "ListedSamples", "Sample", "Samples", "raw_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +119,17 @@ def _content(source: Any) -> str:
         except OSError:
             return f"{source}|missing"
         return f"{source}|{about.st_size}|{about.st_mtime_ns}"
-    return hashlib.sha256(_raw(source)).hexdigest()[:32]
+    return hashlib.sha256(raw_bytes(source)).hexdigest()[:32]
 
 
-def _raw(source: Any) -> bytes:
-    """Gives bytes that differ when the source does."""
+def raw_bytes(source: Any) -> bytes:
+    """Gives bytes that differ when the source, which is no path, does."""
     if isinstance(source, Encoded):
         return source.data
     if isinstance(source, str):
         return source.encode()
     if isinstance(source, Mapping):
-        return b"".join(str(key).encode() + _raw(source[key]) for key in sorted(source))
+        return b"".join(str(key).encode() + raw_bytes(source[key]) for key in sorted(source))
     if isinstance(source, Tensor):
         source = source.detach().cpu().numpy()
     about = f"{getattr(source, 'mode', '')}{getattr(source, 'dtype', '')}"

@@ -37,18 +37,16 @@ def from_torch(
     read = _ReadItem(dataset, tuple(inputs), label)
     length = len(dataset)
     listed = _listed_labels(dataset, length) if label is not None else [None] * length
-
-    def labels() -> Sequence[int | None]:
-        return listed if listed is not None else [read(index)[1] for index in range(length)]
-
     if classes is None:
         classes = getattr(dataset, "classes", None)
     if classes is None:
-        known = [each for each in labels() if each is not None] if label is not None else []
+        if listed is None:
+            listed = [read(index)[1] for index in range(length)]
+        known = [each for each in listed if each is not None]
         classes = [str(number) for number in range(max(known, default=-1) + 1)]
     names = tuple(map(str, classes))
     check_labels(listed or (), names)
-    return ForeignSamples(length, read, classes=names, input_names=inputs, ids=ids, labels=labels)
+    return ForeignSamples(length, read, classes=names, input_names=inputs, ids=ids, labels=listed)
 
 
 class _ReadItem:

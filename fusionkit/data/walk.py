@@ -21,7 +21,11 @@ def list_folders(folder: Path) -> list[Path]:
     Raises:
         DataError: it cannot be read, or a link in it leads back to a folder around it.
     """
-    return [path for path in _entries(folder) if path.is_dir() and _leads_on(path, folder)]
+    return [
+        Path(entry.path)
+        for entry in _entries(folder)
+        if entry.is_dir() and _leads_on(entry, folder)
+    ]
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -32,35 +36,39 @@ def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     found: list[Path] = []
     others: list[Path] = []
-    for path in _entries(folder):
-        if path.is_dir():
-            if _leads_on(path, folder):
+    for entry in _entries(folder):
+        path = Path(entry.path)
+        if entry.is_dir():
+            if _leads_on(entry, folder):
                 inner, inner_others = list_files(path)
                 found += inner
                 others += inner_others
-        elif path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink()):
+        elif path.suffix.lower() in SUFFIXES and (entry.is_file() or entry.is_symlink()):
             found.append(path)  # a link to nowhere is named when it is read
         else:
             others.append(path)
     return found, others
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        names = sorted(os.listdir(folder))
+        with os.scandir(folder) as entries:  # knows what is a folder without asking for each
+            return sorted(
+                (entry for entry in entries if not entry.name.startswith(".")),
+                key=lambda entry: entry.name,
+            )
     except OSError as error:
         raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-    return [folder / name for name in names if not name.startswith(".")]
 
 
-def _leads_on(path: Path, folder: Path) -> bool:
-    if not path.is_symlink():
+def _leads_on(entry: os.DirEntry[str], folder: Path) -> bool:
+    if not entry.is_symlink():
         return True
-    real = path.resolve()
+    real = Path(entry.path).resolve()
     around = (each.resolve() for each in (folder, *folder.parents))
     if any(real == each for each in around):
         raise DataError(
-            f"{path} is a link to {real}, a folder that it lies in: it would be read without end; "
-            "remove the link"
+            f"{entry.path} is a link to {real}, a folder that it lies in: it would be read without "
+            "end; remove the link"
         )
     return True

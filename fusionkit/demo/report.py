@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
 
 from rich.table import Table
 from torch import nn
 
-__all__ = ["Line", "count_trainable", "spread", "table"]
+from fusionkit.runs.spread import spread
+
+__all__ = ["Line", "count_trainable", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,6 @@ def table(lines: Sequence[Line], *, title: str | None = None, won: str | None = 
         cells += [spread(line.accuracies), f"{line.trainable:,}", f"{line.seconds:.1f}"]
         grid.add_row(*cells, style="bold green" if line.title == won else None)
     return grid
-
-
-def spread(values: Sequence[float]) -> str:
-    """Gives a mean, and with two values or more their standard deviation."""
-    if len(values) < 2:
-        return f"{mean(values):.3f}"
-    return f"{mean(values):.3f} ± {stdev(values):.3f}"
 
 
 def count_trainable(model: nn.Module) -> int:

@@ -20,7 +20,7 @@ from fusionkit.errors import TrainingError
 from fusionkit.model.fitting import fit_head
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.identity import identify, refuse_changed
-from fusionkit.runs.loaders import train_sampler, val_loader
+from fusionkit.runs.loaders import count_batches, val_loader
 from fusionkit.runs.measure import Score, measure
 from fusionkit.runs.presented import presented
 from fusionkit.runs.processes import first_alone, is_first
@@ -221,8 +221,8 @@ def _fit_head(model: FusedModel, job: Job, samples: JobSamples, cache: FeatureCa
 
 
 def _plan(model: FusedModel, job: Job, samples: JobSamples) -> object:
-    place = (0, job.training.devices * job.training.nodes)
-    steps = -(-len(train_sampler(job, samples.train, place)) // job.training.accumulate)
+    batches = count_batches(job, samples.train, job.training.devices * job.training.nodes)
+    steps = -(-batches // job.training.accumulate)
     shape = job.training.schedule
     return plan(
         model,

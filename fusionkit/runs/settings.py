@@ -47,6 +47,7 @@ class DataSettings:
             as most fine-tuning does.
         broken: what happens to a sample that cannot be read: ``"stop"`` or ``"skip"``.
         workers: processes that read and decode; 0 does it in the main one.
+        length: of shards, how many samples an epoch of training has; ``None`` for all there are.
     """
 
     source: str | None = None
@@ -58,6 +59,7 @@ class DataSettings:
     augment: bool | Mapping[str, Any] = False
     broken: Literal["stop", "skip"] = "stop"
     workers: int = 0
+    length: int | None = None
 
     def __post_init__(self) -> None:
         if not is_number(self.val_share) or not 0 < self.val_share < 1:
@@ -65,6 +67,7 @@ class DataSettings:
         if self.train == self.val:
             raise ConfigError(f"train and val are one split, {self.train!r:.80}")
         _check_counts(self, workers=0)
+        _check_counts(self, optional=True, length=1)
         Augment.from_data(self.augment)  # says what is wrong with it
 
     @property

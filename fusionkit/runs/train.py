@@ -25,7 +25,7 @@ from fusionkit.runs.callbacks.best import KeepBest
 from fusionkit.runs.callbacks.figures import Figures, read_figures
 from fusionkit.runs.callbacks.progress import Progress, format_row
 from fusionkit.runs.callbacks.save_states import SaveStates
-from fusionkit.runs.loaders import EpochLoader, Passes, train_loader, train_sampler, val_loader
+from fusionkit.runs.loaders import EpochLoader, Passes, count_batches, train_loader, val_loader
 from fusionkit.runs.module import FusionModule
 from fusionkit.runs.processes import name_lost_processes
 from fusionkit.runs.run_folder import RunFolder
@@ -94,8 +94,8 @@ def train(
     from fusionkit.runs.fit import save_best
 
     settings = job.training
-    batches = train_sampler(job, samples.train, (0, settings.devices * settings.nodes))
-    module = FusionModule(model, settings, len(batches))
+    batches = count_batches(job, samples.train, settings.devices * settings.nodes)
+    module = FusionModule(model, settings, batches)
     loaders = RunLoaders(job, model, samples, cache)
     best = KeepBest(settings.monitor, lambda found: save_best(model, run, job, found))
     averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []

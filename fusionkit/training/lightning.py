@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from fusionkit.model.fused import FusedModel
+from fusionkit.training.distributed import agree
 from fusionkit.training.find_model import find_model
 from fusionkit.training.unfreezing import Unfreezing
 
@@ -63,9 +64,11 @@ class PolicyCallback(pl.Callback):
         self.unfreezing.begin_epoch(trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Watches the metrics that branches wait for, the same on all ranks."""
+        """Watches the metrics that branches wait for, as means over all ranks."""
         if self.unfreezing.metrics:
-            self.unfreezing.end_epoch(trainer.current_epoch, trainer.callback_metrics)
+            told = trainer.callback_metrics
+            mine = {name: told[name] for name in self.unfreezing.metrics if name in told}
+            self.unfreezing.end_epoch(trainer.current_epoch, agree(mine))
 
     def state_dict(self) -> dict[str, Any]:
         """Gives what a resumed run needs, for Lightning's checkpoint."""

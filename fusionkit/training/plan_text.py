@@ -55,7 +55,7 @@ def _name(row: PlanRow) -> str:
 
 def _cell(row: PlanRow, epoch: int) -> str:
     if row.rates[epoch] > 0:
-        return f"{row.rates[epoch]:.1e}".replace("e-0", "e-").replace(".0e", "e")
+        return f"{row.rates[epoch]:.1e}".replace("e-0", "e-")
     return WAITS if row.waits is not None and epoch >= row.waits else FROZEN
 
 

@@ -27,8 +27,10 @@ class Unfreezing:
             ...  # train, then validate
             unfreezing.end_epoch(epoch, {"val_loss": loss})
 
-    The callbacks for Lightning and for the Hugging Face Trainer call the same two. Without a
-    ``Freeze.on_plateau`` among the policies, ``model.set_epoch(epoch)`` does as much.
+    A run begins with nothing thawed on a plateau, whatever an earlier one of the same model did;
+    ``load_state_dict`` goes on with that one. The callbacks for Lightning and for the Hugging Face
+    Trainer call the same two. Without a ``Freeze.on_plateau`` among the policies,
+    ``model.set_epoch(epoch)`` does as much.
 
     Attributes:
         model: whose policies are followed.
@@ -39,6 +41,7 @@ class Unfreezing:
         self.model = model
         self.plateaus = {name: Plateau() for name in model.thaws}
         self._observed = -1
+        model.set_epoch(model.epoch, dict.fromkeys(self.plateaus, ()))
 
     @property
     def metrics(self) -> tuple[str, ...]:

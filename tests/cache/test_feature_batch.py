@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 import fusionkit as fk
 from fusionkit.cache import FeatureBatch
+from fusionkit.cache.batch import without
+from fusionkit.data import Batch
 
 META = torch.device("meta")
 
@@ -50,3 +53,18 @@ def test_memory_is_pinned_for_all(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
     batch().pin_memory()
     assert len(pinned) == 1 + 1 + 3 + 3
+
+
+def test_samples_are_taken_out_of_everything():
+    whole = batch()
+    images = Batch(whole.inputs, whole.labels, whole.ids, whole.indices, whole.counted)
+    rest = without(images, {"x": "cut", "q": "elsewhere"})
+    assert rest.ids == ("y",)
+    assert torch.equal(rest.inputs["a"], whole.inputs["a"][1:])
+    assert rest.inputs["text"]["ids"].shape == (1, 5)
+    assert rest.inputs["raw"] == ["y"]
+    assert (rest.labels.tolist(), rest.indices.tolist()) == ([1], [6])
+    assert rest.counted.tolist() == [False]
+    assert rest.broken == (("x", "cut"),)
+    with pytest.raises(fk.DataError, match="none of the 2 samples of a batch can be read: cut"):
+        without(images, {"x": "cut", "y": "too"})

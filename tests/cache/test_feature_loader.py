@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from cached_toys import COUNT, answers, loader_of, model_of, samples_of, write_image, write_images
+from odd_toys import odd_catalog
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -17,8 +18,9 @@ from fusionkit.cache import FeatureCache, FeatureLoader
 from fusionkit.cache import branch as branch_module
 from fusionkit.cache import loader as loader_module
 from fusionkit.cache.chunk import is_chunk
-from fusionkit.data import Augment, EpochSampler, PreparedDataset
+from fusionkit.data import Augment, EpochSampler, PreparedDataset, Sample
 from fusionkit.data.prepare import Prepare
+from fusionkit.data.sample import ListedSamples
 
 THAWS = fk.Freeze.gradual(start=2)
 
@@ -455,6 +457,64 @@ def test_workers_load_and_fill(images, tmp_path):
     same(answers(model, loader), expected)
     same(answers(model, loader), expected)
     loader.close()
+
+
+class TextNet(fk.Backbone):
+    """Averages the embeddings of tokens, given as a mapping."""
+
+    takes_images = False
+    embed_dim = 6
+    stages = (fk.Stage("table"),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(30, 6)
+
+    def check_input(self, x) -> None:
+        assert x["ids"].ndim == 2
+
+    def example(self, batch=2):
+        ids = torch.arange(batch * 4).reshape(batch, 4) % 30
+        return {"ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def forward(self, x, reads):
+        kept = x["attention_mask"][..., None]
+        return fk.Features((self.table(x["ids"]) * kept).sum(1) / kept.sum(1))
+
+
+def text_net(*, in_channels, weights, num_classes):
+    return TextNet()
+
+
+def lengths(text: str) -> dict[str, torch.Tensor]:
+    ids = torch.tensor([len(word) for word in text.split()])
+    return {"ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (None, None)])
+def test_texts_are_cached_too_with_or_without_labels(tmp_path, labels):
+    torch.manual_seed(0)
+    model = fk.compose(
+        {"text": fk.Branch("odd/text", weights=None, input="text", freeze=fk.Freeze.all())},
+        "odd/sum",
+        2,
+        catalog=odd_catalog({"text": text_net}),
+    )
+    texts = ["a word", "some more words here", "one", "and these three"]
+    samples = ListedSamples(
+        [Sample(str(row), {"text": each}, labels[row % 2]) for row, each in enumerate(texts)],
+        ("x", "y"),
+        ("text",),
+    )
+    told = []
+    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+        dataset = PreparedDataset(samples, model, encoders={"text": lengths})
+        loader = FeatureLoader(model, dataset, EpochSampler(4, 3), cache=cache)
+        told.append(answers(model, loader))
+        known = next(iter(loader)).labels
+        assert (known is None) == (labels[0] is None)
+    same(told[1], told[0])
+    same(told[2], told[0])
 
 
 @pytest.mark.parametrize(

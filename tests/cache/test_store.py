@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ import fusionkit as fk
 from fusionkit.cache import store
 from fusionkit.cache.branch import CacheFullError
 from fusionkit.cache.rows import row_key
-from fusionkit.cache.store import FeatureCache, default_folder, memory_share, open_cache
+from fusionkit.cache.store import FeatureCache, open_cache
 
 
 def model(seed: int = 0) -> fk.FusedModel:
@@ -131,20 +130,6 @@ def test_one_argument_names_the_cache(tmp_path, monkeypatch):
     assert open_cache(cache) is cache
     with pytest.raises(fk.ConfigError, match="cache is True, False, a folder or a FeatureCache"):
         open_cache(3)
-
-
-def test_the_default_folder_is_the_users(monkeypatch):
-    monkeypatch.delenv("FUSIONKIT_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert default_folder() == Path("/somewhere/fusionkit/features")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_folder() == Path.home() / ".cache/fusionkit/features"
-
-
-def test_memory_is_a_quarter_of_what_there_is(monkeypatch):
-    assert 0 < memory_share() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 3
-    monkeypatch.delattr(store.os, "sysconf")
-    assert memory_share() <= 2 << 30
 
 
 def test_a_folder_that_there_is_not_yet_has_no_size(tmp_path):

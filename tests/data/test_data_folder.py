@@ -134,7 +134,7 @@ def test_an_empty_class_folder_is_named(pets: Path):
 def test_a_folder_without_classes(tmp_path: Path):
     put(tmp_path / "a.png")
     with pytest.raises(
-        fk.DataError, match="has no class folders.*`fusionkit predict`, or open_predict"
+        fk.DataError, match=r"has no class folders.*`fusionkit predict`, or open_predict"
     ):
         open_samples(tmp_path)
 
@@ -182,7 +182,7 @@ def test_bad_arguments(pets: Path, options: dict[str, object], message: str):
 def test_what_is_no_source(tmp_path: Path):
     with pytest.raises(fk.DataError, match="there is no folder or file"):
         open_samples(tmp_path / "nowhere")
-    with pytest.raises(fk.ConfigError, match="samples come from a folder, .* got int"):
+    with pytest.raises(fk.ConfigError, match=r"samples come from a folder, .* got int"):
         open_samples(3)
     samples = open_samples(put_tree(tmp_path, "a/b.png"))
     assert open_samples(samples) is samples

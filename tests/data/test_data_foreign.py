@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,13 @@ def test_hugging_face(pets: Any, tmp_path: Path):
     assert named.classes == ("rex", "tom")
     assert named.labels == (1, 0)
     assert open_predict(pets).labels == (None, None)
+
+
+def test_workers_that_are_started_afresh_get_them(pets: Any):
+    for samples in (open_samples(pets, label="kind"), open_samples(Items((noise(), 0)))):
+        dataset = PreparedDataset(samples, {"a": SMALL})
+        copy = pickle.loads(pickle.dumps(dataset))
+        assert torch.equal(copy[0].inputs["a"], dataset[0].inputs["a"])
 
 
 def test_hugging_face_splits(pets: Any):

@@ -1,4 +1,4 @@
-"""Pixels after resize and crop, and numbers after that, are those of ``Preprocessing.transform``."""
+"""Pixels and numbers are those of ``Preprocessing.transform``."""
 
 from __future__ import annotations
 

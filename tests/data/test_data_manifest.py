@@ -106,7 +106,7 @@ def test_a_label_that_training_does_not_know(tmp_path: Path):
 
 
 def test_what_is_no_manifest(tmp_path: Path):
-    with pytest.raises(fk.ConfigError, match="is no manifest: one ends in .csv, .tsv or .parquet"):
+    with pytest.raises(fk.ConfigError, match=r"is no manifest: one ends in .csv, .tsv or .parquet"):
         open_samples(write(tmp_path, "", "pets.xls"))
     path = tmp_path / "latin.csv"
     path.write_bytes("image,label\na.png,caf\xe9\n".encode("latin-1"))
@@ -123,13 +123,13 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert samples.classes == ("1", "3")
     assert samples.labels == (1, 0)
     pq.write_table(pa.table({"image": ["a.png", "b.png"], "label": [1.0, None]}), path)
-    with pytest.raises(fk.DataError, match="pets.parquet, row 1: the column 'label' is empty"):
+    with pytest.raises(fk.DataError, match=r"pets.parquet, row 1: the column 'label' is empty"):
         open_samples(path)
     pq.write_table(pa.table({"image": [b"abc"], "label": [1]}), path)
     with pytest.raises(fk.DataError, match=r"'image' holds binary.*Dataset.from_parquet"):
         open_samples(path)
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(fk.DataError, match="cannot read .*pets.parquet"):
+    with pytest.raises(fk.DataError, match=r"cannot read .*pets.parquet"):
         open_samples(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(fk.ConfigError, match=r"pip install \"torch-fusionkit\[train\]\""):

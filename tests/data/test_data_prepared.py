@@ -117,7 +117,7 @@ def test_branches_of_unknown_preparation_and_what_is_no_model():
     model = toy_model(a=fk.Branch("toy/tiny", weights=None))
     with pytest.raises(fk.ConfigError, match="branch 'a': it is not known how its inputs are prep"):
         preparations_of(model)
-    with pytest.raises(fk.ConfigError, match="preparations come from a model, .* got int"):
+    with pytest.raises(fk.ConfigError, match=r"preparations come from a model, .* got int"):
         preparations_of(3)
     with pytest.raises(fk.ConfigError, match="branch 'a': a preparation is a Preparation or a Pre"):
         preparations_of({"a": 224})
@@ -188,7 +188,7 @@ def test_f085_one_may_be_broken_however_few_there_are(tmp_path: Path):
     dataset = PreparedDataset(samples, {"a": SMALL}, broken="skip", most_broken=0)
     assert dataset[0].broken is not None
     with pytest.raises(
-        fk.DataError, match="none of the 1 samples of a batch can be read: .*s0.png"
+        fk.DataError, match=r"none of the 1 samples of a batch can be read: .*s0.png"
     ):
         collate([dataset[0]])
 

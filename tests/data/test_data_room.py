@@ -14,7 +14,7 @@ def test_all_public_names_resolve():
     for name in fusionkit.data.__all__:
         assert getattr(fusionkit.data, name) is not None
     assert set(dir(fusionkit.data)) == set(fusionkit.data.__all__)
-    with pytest.raises(AttributeError, match="module 'fusionkit.data' has no attribute 'x'"):
+    with pytest.raises(AttributeError, match=r"module 'fusionkit.data' has no attribute 'x'"):
         _ = fusionkit.data.x
 
 

@@ -67,7 +67,7 @@ def test_more_processes_than_samples():
 def test_f022_data_that_make_no_batch_are_refused_before_the_start():
     with pytest.raises(fk.ConfigError, match="3 samples in 1 process make no batch of 4 with drop"):
         EpochSampler(3, 4, drop_last=True)
-    with pytest.raises(fk.ConfigError, match="5 samples in 2 processes make no .* at most 2, or"):
+    with pytest.raises(fk.ConfigError, match=r"5 samples in 2 processes make no .* at most 2, or"):
         EpochSampler(5, 3, drop_last=True, world=2)
     assert len(EpochSampler(3, 4)) == 1
 

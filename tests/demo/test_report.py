@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 from torch import nn
 
-from fusionkit.demo.report import Line, count_trainable, spread, table
+from fusionkit.demo.report import Line, count_trainable, table
+from fusionkit.runs.spread import spread
 
 
 def render(*args: object, **kwargs: object) -> str:

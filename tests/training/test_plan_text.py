@@ -12,19 +12,19 @@ from fusionkit.training.plan_text import format_plan
 def test_by_hand() -> None:
     text = format_plan(plan(build(), 5, lr=1e-2), width=80)
     assert text.splitlines() == [
-        "epoch      0     1       2       3       4",
+        "epoch        0       1       2       3       4",
         "",
         "a",
-        "  stem     .     .       .       .       .",
-        "  body     .     .       .       .  1.7e-3",
-        "  top      .     .  1.7e-3  3.3e-3    5e-3",
+        "  stem       .       .       .       .       .",
+        "  body       .       .       .       .  1.7e-3",
+        "  top        .       .  1.7e-3  3.3e-3  5.0e-3",
         "",
         "b",
-        "  stem     .     .       .       .       .",
-        "  body     .     .       .       ?       ?",
-        "  top      .     .       .       ?       ?",
+        "  stem       .       .       .       .       .",
+        "  body       .       .       .       ?       ?",
+        "  top        .       .       .       ?       ?",
         "",
-        "head    1e-2  1e-2    1e-2    1e-2    1e-2",
+        "head    1.0e-2  1.0e-2  1.0e-2  1.0e-2  1.0e-2",
         "",
         ". frozen; ? thaws when val_loss stalls",
     ]

@@ -107,6 +107,14 @@ def test_f075_a_state_of_other_policies_is_refused() -> None:
         Unfreezing(other).load_state_dict(state)
 
 
+def test_a_second_run_of_a_model_begins_anew() -> None:
+    first = Unfreezing(build())
+    run(first, range(EPOCHS))
+    second = Unfreezing(first.model)
+    assert first.model.thaws == {"b": ()}
+    assert run(second, range(EPOCHS)) == run(Unfreezing(build()), range(EPOCHS))
+
+
 def test_thaws_are_saved_with_the_model(tmp_path) -> None:
     from toys import toy_catalog
 
