@@ -146,7 +146,11 @@ def _close(  # noqa: PLR0917
     with presented(model, "outside"):
         if _fits(model, job):
             _fit_head(model, job, samples, cache)
-        score = measure(model, val_loader(job, model, samples.val, cache=cache))
+        # As ``evaluate`` does it, to the same bits: no other memory format, no other precision.
+        model.to(memory_format=torch.contiguous_format)
+        plain = replace(job.training, channels_last=False, precision="32-true")
+        held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
+        score = measure(model, held_out)
     fitted = Fitted(
         model.eval(),
         score,

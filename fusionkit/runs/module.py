@@ -118,6 +118,24 @@ class FusionModule(pl.LightningModule):
         else:
             scheduler.step(metric)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Saves what all processes have measured so far, not only the first."""
+        if self.trainer.world_size == 1:
+            return
+        for name, metric in self.measured.items():
+            assert isinstance(metric, Metric)
+            with metric.sync_context():
+                state = metric.state_dict(prefix=f"measured.{name}.")
+                checkpoint["state_dict"].update({key: each.clone() for key, each in state.items()})
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Gives what all have measured to the first process alone, or it would count again."""
+        if self.global_rank == 0:
+            return
+        saved = checkpoint["state_dict"]
+        for key in [key for key in saved if key.startswith("measured.")]:
+            saved[key] = torch.zeros_like(saved[key])
+
     def _measure(self, split: str, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         values = {"loss": (loss.detach(), len(labels)), "accuracy": (logits.detach(), labels)}
         for name, arguments in values.items():
