@@ -34,7 +34,9 @@ class BackboneFactory(Protocol):
     It may have an attribute ``available_weights``, the names of its pretrained weights or a
     function that gives them, for ``fusionkit info`` to show; and ``layout``, a function that gives
     the shapes by name of what a stock checkpoint must hold for the trunk, and globs of what else
-    it may hold, for ``fusionkit checkpoint match`` to ask many models quickly.
+    it may hold, for ``fusionkit checkpoint match`` to ask many models quickly; and ``empty``, a
+    factory for ``weights=None`` that may leave without values what a state dict has, since a file
+    will fill all of it, or give ``None`` where it cannot.
     """
 
     def __call__(

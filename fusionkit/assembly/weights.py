@@ -18,6 +18,7 @@ from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.weights import HUB, Weights
 from fusionkit.tensors.dtypes import DTYPES
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.match import load_tensors, plan_load
 from fusionkit.tensors.renaming import explain_renaming, find_renamings, rename
 from fusionkit.tensors.report import LoadReport
@@ -144,7 +145,8 @@ def _fill(
     title = str(weights.source)
     first_layers = () if backbone is None else backbone.first_layers
     prefixes = _prefixes(source, state_of(module), first_layers, weights)
-    tensors = _renamed(source.read(weights.sha256, checksums), prefixes, title)
+    finite = KnownFinite()
+    tensors = _renamed(source.read(weights.sha256, checksums, finite), prefixes, title)
     adapted = () if backbone is None else _adapt_channels(tensors, backbone)
     resized = _resize(tensors, module, weights.resize)
     dropped = () if backbone is None else backbone.dropped_keys
@@ -156,6 +158,7 @@ def _fill(
             ignore=(*dropped, *weights.ignore),
             missing=weights.missing,
             adopt=fresh,
+            finite=finite,
         )
     except CheckpointError as error:
         raise _MisfitError(str(error)) from error

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.dtypes import NAMES
+from fusionkit.tensors.finite import has_finite_sum
 
 __all__ = ["nonfinite_problem", "state_of", "state_problems"]
 
@@ -54,6 +55,8 @@ def nonfinite_problem(value: Tensor, is_parameter: bool) -> str:
         value = torch.view_as_real(value.resolve_conj())
     if value.dtype.itemsize == 1:  # there is no arithmetic on eight bits
         value = value.float()
+    if has_finite_sum(value):
+        return ""
     low, high = (float(bound) for bound in torch.aminmax(value))  # NaN goes through to both
     if math.isnan(low):
         return f"holds NaN ({int(value.isnan().sum()):,} of {value.numel():,} values)"
