@@ -144,11 +144,12 @@ def _fill(
     source = open_source(_locate(weights))
     title = str(weights.source)
     first_layers = () if backbone is None else backbone.first_layers
-    prefixes = _prefixes(source, state_of(module), first_layers, weights)
+    targets = state_of(module)
+    prefixes = _prefixes(source, targets, first_layers, weights)
     finite = KnownFinite()
     tensors = _renamed(source.read(weights.sha256, checksums, finite), prefixes, title)
     adapted = () if backbone is None else _adapt_channels(tensors, backbone)
-    resized = _resize(tensors, module, weights.resize)
+    resized = _resize(tensors, targets, weights.resize)
     dropped = () if backbone is None else backbone.dropped_keys
     try:
         report = load_tensors(
@@ -159,6 +160,7 @@ def _fill(
             missing=weights.missing,
             adopt=fresh,
             finite=finite,
+            targets=targets,
         )
     except CheckpointError as error:
         raise _MisfitError(str(error)) from error
@@ -245,10 +247,10 @@ def _adapt_channels(
 
 
 def _resize(
-    tensors: dict[str, Tensor], trunk: nn.Module, globs: tuple[str, ...]
+    tensors: dict[str, Tensor], targets: Mapping[str, Tensor], globs: tuple[str, ...]
 ) -> tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]:
     resized = []
-    for name, target in state_of(trunk).items() if globs else ():
+    for name, target in targets.items() if globs else ():
         value = tensors.get(name)
         if value is None or value.shape == target.shape:
             continue

@@ -47,7 +47,7 @@ def _depends(shape: Any, *tensors: Tensor | None) -> Tensor | None:
     first = given[0]
     if not all(value.is_meta and value.dtype == first.dtype for value in given):
         return None
-    answer: Tensor = _Depends.apply(shape, *given)  # type: ignore[no-untyped-call]
+    answer: Tensor = _Depends.apply(shape, *given)
     return answer
 
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 __all__ = ["copy_without_data"]
 
@@ -39,7 +38,9 @@ def copy_without_data(module: Module) -> Module:
         memo[id(parameter)] = nn.Parameter(_without_data(parameter), parameter.requires_grad)
     for buffer in module.buffers():
         memo[id(buffer)] = _without_data(buffer)
-    plain = [part for part in module.modules() if _is_plain(part)]
+    parts = list(module.modules())
+    plainly = {kind: _is_plain(kind) for kind in {type(part) for part in parts}}
+    plain = [part for part in parts if plainly[type(part)]]
     for part in plain:
         memo[id(part)] = type(part).__new__(type(part))
     for part in plain:
@@ -50,16 +51,14 @@ def copy_without_data(module: Module) -> Module:
 
 
 def _without_data(value: Tensor) -> Tensor:
-    if type(value) not in (Tensor, nn.Parameter) or is_lazy(value):
-        return value.detach().to("meta")
-    if value.layout is not torch.strided or value.is_quantized:
+    plain = type(value) in (Tensor, nn.Parameter) and value.layout is torch.strided
+    if not plain or value.is_quantized:
         return value.detach().to("meta")
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
 
 
-def _is_plain(part: nn.Module) -> bool:
-    """Tells whether a module leaves it to ``deepcopy`` and torch how it is copied."""
-    kind = type(part)
+def _is_plain(kind: type[nn.Module]) -> bool:
+    """Tells whether a class leaves it to ``deepcopy`` and torch how its modules are copied."""
     if any(hasattr(kind, name) for name in OWN_WAYS):
         return False
     if not kind.__setstate__.__module__.startswith("torch.nn.modules."):

@@ -26,6 +26,7 @@ def load_tensors(
     missing: Sequence[str] = (),
     adopt: bool = False,
     finite: KnownFinite | None = None,
+    targets: Mapping[str, Tensor] | None = None,
 ) -> LoadReport:
     """Copies tensors into the parameters and buffers of the same names.
 
@@ -41,6 +42,7 @@ def load_tensors(
         adopt: whether the module may keep the tensors themselves as its memory, where type and
             device agree; nobody else may then hold on to them.
         finite: the tensors of which it is known that their values are finite.
+        targets: what ``state_of`` gave for the module, where it was asked already.
 
     Raises:
         CheckpointError: a name is missing, unexpected, of another shape or kind, holds values
@@ -48,7 +50,7 @@ def load_tensors(
             allowed in buffers, where masks have them.
     """
     try:
-        targets = state_of(module)
+        targets = state_of(module) if targets is None else targets
     except CheckpointError as error:
         raise CheckpointError(f"cannot load {source}: {error}") from error
     report = plan_load(targets, tensors, source, ignore, missing)

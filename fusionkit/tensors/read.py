@@ -22,7 +22,11 @@ SUMMED = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def read_tensors(
-    path: str | Path, *, sha256: str | None = None, finite: KnownFinite | None = None
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    finite: KnownFinite | None = None,
+    known: Header | None = None,
 ) -> dict[str, Tensor]:
     """Reads every tensor, after checking the header.
 
@@ -35,6 +39,7 @@ def read_tensors(
         sha256: the checksum that the whole file must have, in hexadecimal digits.
         finite: takes note of the tensors that hold finite values only, which costs least while
             they are read.
+        known: the file's header, where it was read before.
 
     Raises:
         CheckpointError: the file is not a whole safetensors file, or has another checksum.
@@ -45,7 +50,7 @@ def read_tensors(
             raise CheckpointError(f"there is no file {path}")
         with path.open("rb", buffering=0) as file:
             try:
-                header = take_header(file, path)
+                header = take_header(file, path, known)
             except CheckpointError as error:
                 if sha256 is not None:
                     raise _changed(path) from error
@@ -71,7 +76,7 @@ def _read(
     for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].start):
         value = torch.empty(entry.shape, dtype=DTYPES[entry.dtype], device="cpu")
         watches = finite is not None and value.dtype in SUMMED
-        if _fill(value, file, entry, path, digest, watches) and finite is not None:
+        if _fill(value, file, entry, path, digest, watches=watches) and finite is not None:
             finite.add(value)
         tensors[name] = value
     if digest is not None and digest.hexdigest() != sha256:
@@ -88,6 +93,7 @@ def _fill(
     entry: TensorEntry,
     path: Path,
     digest: hashlib._Hash | None,
+    *,
     watches: bool,
 ) -> bool:
     """Reads one tensor's bytes from where the file stands; tells if it watched and all is finite.

@@ -74,7 +74,7 @@ class TensorSource:
         tensors: dict[str, Tensor] = {}
         for path, header in self.files.items():
             checksum = sha256 or (checksums or {}).get(path.name)
-            found = read_tensors(path, sha256=checksum, finite=finite)
+            found = read_tensors(path, sha256=checksum, finite=finite, known=header)
             if found.keys() != header.tensors.keys():
                 raise CheckpointError(f"{path} changed while it was read; read it again")
             tensors.update(found)

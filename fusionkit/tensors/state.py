@@ -83,7 +83,8 @@ def _problem_of_kind(value: Tensor) -> str:
         return f"is a {type(value.data).__name__}, which no tensor file holds; gather it first"
     if value.layout is not torch.strided or value.is_quantized:
         return f"is {'quantised' if value.is_quantized else 'sparse'}; make it dense first"
-    if any(size > 1 and value.stride(axis) == 0 for axis, size in enumerate(value.shape)):
+    strides = value.stride()
+    if 0 in strides and any(n > 1 and s == 0 for n, s in zip(value.shape, strides, strict=True)):
         return "is expanded, so that it cannot be written to when loaded; call .contiguous() on it"
     if value.dtype not in NAMES:
         return f"is of type {value.dtype}, which safetensors does not have; convert it first"

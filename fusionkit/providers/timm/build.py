@@ -51,7 +51,15 @@ def build_backbone(
         CheckpointError: the weights cannot be fetched or do not fit.
         AssemblyError: the model cannot take that many channels.
     """
-    backbone = _build(name, in_channels, weights, num_classes, saved_config, options, empty=False)
+    backbone = _build(
+        name,
+        options,
+        in_channels=in_channels,
+        weights=weights,
+        num_classes=num_classes,
+        saved_config=saved_config,
+        empty=False,
+    )
     assert backbone is not None
     return backbone
 
@@ -71,17 +79,25 @@ def build_empty(
     Its parameters have no values. The model that was built to describe it is the trunk itself.
     Gives ``None`` where it has other tensors, which must have their values.
     """
-    return _build(name, in_channels, weights, num_classes, saved_config, options, empty=True)
+    return _build(
+        name,
+        options,
+        in_channels=in_channels,
+        weights=weights,
+        num_classes=num_classes,
+        saved_config=saved_config,
+        empty=True,
+    )
 
 
 def _build(
     name: str,
+    options: dict[str, Any],
+    *,
     in_channels: int,
     weights: str | None,
     num_classes: int | None,
     saved_config: Mapping[str, Any] | None,
-    options: dict[str, Any],
-    *,
     empty: bool,
 ) -> Backbone | None:
     source = find_source(name, weights)

@@ -107,7 +107,7 @@ class _OnDevice(DeviceContext):
     """Makes tensors on a device, and skips what would fill them with initial values."""
 
     def __init__(self, device: str, born: Born | None) -> None:
-        super().__init__(device)  # type: ignore[no-untyped-call]
+        super().__init__(device)
         self._constructors = _device_constructors()
         self._born = born
 

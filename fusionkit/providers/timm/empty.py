@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from weakref import ref
 
@@ -76,13 +75,12 @@ def give_memory(model: nn.Module, born: Born) -> bool:
         born.note(value)
         if value.is_meta and id(value) not in fresh:
             fresh[id(value)] = _empty(value)
-    places: list[tuple[Mapping[str, Tensor | None], str, int]] = []
-    places = [(held, name, id(value)) for _, held, name, value in slots]
+    places: list[tuple[Any, str, int]] = [(held, name, id(value)) for _, held, name, value in slots]
     slots.clear()
     del value
     for held, name, identity in places:
         if identity in fresh:
-            held[name] = fresh[identity]  # type: ignore[index]
+            held[name] = fresh[identity]
     return born.are_gone()
 
 
