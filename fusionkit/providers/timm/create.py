@@ -116,15 +116,15 @@ class _OnDevice(DeviceContext):
     ) -> Any:
         """Gives the tensor itself for a filling function, and passes every other call on."""
         called = getattr(func, "__name__", "")
-        given = {} if kwargs is None else dict(kwargs)
+        given = kwargs or {}
         if called in SKIPPED:
             target = args[0] if args else given.get("tensor")
             if isinstance(target, Tensor) and (called in DRAWING or target.is_meta):
                 return target
         elif func in self._constructors and given.get("device") is None:
-            given["device"] = self.device
+            given = {**given, "device": self.device}
         made = func(*args, **given)
-        if self._born is not None:
+        if self._born is not None and made is not None:
             self._born.note(made)
         return made
 

@@ -47,10 +47,10 @@ class Trace:
 class _Reader(TorchFunctionMode):
     """Notes when each parameter is first an argument of a torch function."""
 
-    def __init__(self, model: nn.Module, born: Born | None) -> None:
+    def __init__(self, names: Mapping[int, str], born: Born | None) -> None:
         super().__init__()
         self.born = born
-        self.names = {id(value): name for name, value in model.named_parameters()}
+        self.names = names
         self.first_use: dict[str, int] = {}
         self.calls = 0
 
@@ -62,9 +62,8 @@ class _Reader(TorchFunctionMode):
         if called == "__get__":  # a look at a shape reads no values
             return func(*args, **(kwargs or {}))
         self.calls += 1
-        self._note(args)
-        if kwargs:
-            self._note(kwargs.values())
+        if self.names:
+            self._note((*args, *(kwargs or {}).values()))
         made = _answer(func, called, args, kwargs or {})
         if self.born is not None:
             self.born.note(made)
@@ -121,7 +120,12 @@ def _fit(args: Any, kwargs: Mapping[str, Any]) -> bool:
 
 
 def trace_model(
-    model: nn.Module, channels: int, size: tuple[int, int], born: Born | None = None
+    model: nn.Module,
+    channels: int,
+    size: tuple[int, int],
+    born: Born | None = None,
+    *,
+    only_shapes: bool = False,
 ) -> Trace:
     """Gives the trace of one run in eval mode, on the device that the model lies on.
 
@@ -130,11 +134,15 @@ def trace_model(
         channels: of its input.
         size: height and width of its input in pixels.
         born: takes note of all tensors that are made.
+        only_shapes: leaves out when parameters are read.
     """
     device = next(model.parameters()).device
     image = torch.zeros(1, channels, *size, device=device)
-    model.eval()
-    with torch.no_grad(), _Reader(model, born) as reader:
+    if model.training:
+        model.eval()
+    parameters = () if only_shapes else model.named_parameters()
+    names = {id(value): name for name, value in parameters}
+    with torch.no_grad(), _Reader(names, born) as reader:
         final, maps = model.forward_intermediates(image, output_fmt="NCHW")  # type: ignore[operator]
         try:
             vector: Tensor = model.forward_head(final, pre_logits=True)  # type: ignore[operator]
@@ -176,8 +184,9 @@ def find_sizes(
             continue
         # an odd multiple beyond half a patch of any common size, so that rounding hides nothing
         offset = step * (1 + 2 * (33 // (2 * step)))
+        other = (height + offset, width + offset)
         try:
-            there = trace_model(model, channels, (height + offset, width + offset), born).maps
+            there = trace_model(model, channels, other, born, only_shapes=True).maps
         except REFUSALS:
             continue
         if any(len(shape) == 4 for shape in here.maps) and here.maps == there:
