@@ -6,9 +6,8 @@ on one thread; ways alternate, each round in another order. By hand: timm builds
 one branch with the same checkpoint as safetensors and a head for ten classes, or ``load`` of the
 same model saved, which checks every byte against its checksum too. A tiny model of another kind
 is composed and loaded before, which brings about what torch, timm and pydantic import or build
-only when they are used. Times
-are CPU times; memory is the peak of resident memory above what the imports take. Ratios are of
-medians. Exits with 1 where a ratio of ``compose`` is above its target.
+only when they are used. Times are CPU times; memory is the peak of resident memory above what the
+imports take. Ratios are of medians. Exits with 1 where a ratio of ``compose`` is above its target.
 """
 
 from __future__ import annotations

@@ -47,13 +47,15 @@ def build_backbone(
     check_options(branch.backbone, factory, (), call, options)
 
     filled = not load_weights or (source is not None and not source.missing)
-    empty = getattr(factory, "empty", None) if filled else None
+    empty = getattr(factory, "build_empty", None) if filled else None
 
     def build() -> Backbone:
         built: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
         return built
 
-    backbone = empty and call_factory(branch.backbone, empty, (), {**call, **deepcopy(options)})
+    backbone = None
+    if empty is not None:
+        backbone = call_factory(branch.backbone, empty, (), {**call, **deepcopy(options)})
     if backbone is None:
         backbone = build_uninitialised(build) if filled else build()
     _check_backbone(backbone, branch, num_classes)

@@ -48,7 +48,7 @@ class TimmModels(Mapping[str, "BackboneFactory"]):
             refuse_unknown_tag(name)
             raise KeyError(name)
         factory = partial(build_backbone, name)
-        factory.empty = partial(build_empty, name)  # type: ignore[attr-defined]
+        factory.build_empty = partial(build_empty, name)  # type: ignore[attr-defined]
         factory.available_weights = partial(available_weights, name)  # type: ignore[attr-defined]
         factory.layout = partial(read_layout, name)  # type: ignore[attr-defined]
         return factory
