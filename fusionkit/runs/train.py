@@ -35,6 +35,7 @@ from fusionkit.training.checkpoint_io import StateCheckpointIO
 from fusionkit.training.distributed.group import tell_all
 from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 from fusionkit.training.lightning import PolicyCallback
+from fusionkit.training.lightning_signals import SaveOnSignal
 from fusionkit.training.resume.processes import process_rank, world_size
 from fusionkit.training.resume.run_states import RunStates
 
@@ -101,6 +102,7 @@ def train(
     averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []
     patience = settings.patience
     mode = "max" if settings.monitor == "val_accuracy" else "min"
+    saves = SaveStates(states, settings.save_every)
     callbacks: list[pl.Callback] = [
         PolicyCallback(model),
         DistributedPolicy(),
@@ -109,7 +111,8 @@ def train(
         Figures(run.figures, lambda row: _tell(told, row, settings.epochs)),
         *([EarlyStopping(settings.monitor, mode=mode, patience=patience)] if patience else []),
         *([Progress(told)] if told is not None else []),
-        SaveStates(states, settings.save_every),
+        saves,
+        SaveOnSignal(saves.place),
     ]
     start = time.perf_counter()
     with _quiet(), name_lost_processes():
