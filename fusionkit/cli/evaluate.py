@@ -59,8 +59,7 @@ def evaluate(
     console.print(
         f"{score.samples} samples: accuracy {score.accuracy:.4f}, balanced "
         f"{score.balanced_accuracy:.4f}, loss {score.loss:.4f}, calibration error "
-        f"{score.calibration_error:.4f}",
-        soft_wrap=True,
+        f"{score.calibration_error:.4f}"
     )
     console.print(_by_class(score, classes))
     for sample_id, cause in score.broken:

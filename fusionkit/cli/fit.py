@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "fit", "read_settings"]
 
 MOST_NAMES = 3
+INTERRUPTED = 130
+"""As a shell has it: 128 and the number of SIGINT."""
 
 Settings = Annotated[
     list[str] | None,
@@ -76,9 +78,25 @@ def fit(
 
     console = open_console()
     folder = out or Path("runs") / recipe.stem
-    fitted = run(job, folder, resume=resume, console=console)
+    try:
+        fitted = run(job, folder, resume=resume, console=console)
+    except KeyboardInterrupt as error:
+        _say_where_it_stands(folder)
+        raise typer.Exit(INTERRUPTED) from error
+    except SystemExit:  # SIGTERM or SIGHUP, after saving
+        if is_first(job.training):
+            _say_where_it_stands(folder)
+        raise
     if is_first(job.training):
         console.print(_closing(fitted), soft_wrap=True)
+
+
+def _say_where_it_stands(folder: Path) -> None:
+    from fusionkit.runs.run_folder import RunFolder
+
+    saved = RunFolder(folder).has_learned()
+    said = f"stopped; --resume goes on with {folder}" if saved else "stopped before the first save"
+    open_console(stderr=True).print(said, soft_wrap=True)
 
 
 def read_settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -115,7 +116,7 @@ def train(
         SaveOnSignal(saves.place),
     ]
     start = time.perf_counter()
-    with _quiet(), name_lost_processes():
+    with _quiet(), _own_interrupts(), name_lost_processes():
         trainer = _build_trainer(
             max_epochs=settings.epochs,
             accelerator=settings.accelerator,
@@ -176,6 +177,26 @@ def _build_trainer(**settings: Any) -> pl.Trainer:
 def _tell(console: Console | None, row: dict[str, Any], epochs: int) -> None:
     if console is not None:
         console.print(format_row(row, epochs), soft_wrap=True)
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Lets Ctrl-C end a run as it ends any program.
+
+    Lightning makes exit code 1 of it, and has the process heed no other afterwards.
+
+    Raises:
+        KeyboardInterrupt: in place of Lightning's ``SystemExit``.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from ended
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

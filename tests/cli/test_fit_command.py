@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import warnings
 
 import numpy as np
@@ -240,3 +241,45 @@ def test_the_figures_are_those_of_the_result(fit, tmp_path):
     assert code == DONE
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert f"gets {result['accuracy']:.4f} of {result['samples']} held-out samples" in out
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"), [(1, "stopped before the first save"), (4, "stopped; --resume goes on with")]
+)
+def test_ctrl_c_says_what_there_is_to_go_on_with(fit, tmp_path, monkeypatch, batch, said):
+    from fusionkit.runs.module import FusionModule
+
+    begin = FusionModule.on_train_batch_start
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(self, data, index):
+        if self.current_epoch * self.batches_per_epoch + index == batch:
+            raise KeyboardInterrupt
+        begin(self, data, index)
+
+    monkeypatch.setattr(FusionModule, "on_train_batch_start", interrupted)
+    code, _, err = fit("--epochs", "2")
+    assert code == 128 + signal.SIGINT
+    assert err.startswith(said)
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.undo()
+    monkeypatch.setattr(fk.Catalog, "installed", classmethod(lambda cls: CATALOG))
+    code, out, _ = fit("--epochs", "2", *(("--resume",) if batch > 2 else ()))
+    assert code == DONE
+    assert "epoch 2/2" in out
+
+
+def test_sigterm_saves_first(fit, tmp_path, monkeypatch):
+    from fusionkit.runs.module import FusionModule
+
+    begin = FusionModule.on_train_batch_start
+
+    def told(self, data, index):
+        if index == 1:
+            signal.raise_signal(signal.SIGTERM)
+        begin(self, data, index)
+
+    monkeypatch.setattr(FusionModule, "on_train_batch_start", told)
+    code, _, err = fit()
+    assert code == 128 + signal.SIGTERM
+    assert err == f"stopped; --resume goes on with {tmp_path / 'out'}\n"
