@@ -182,7 +182,7 @@ def _compose(job: Job, catalog: Catalog | None) -> FusedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.training.seed)
         model = compose(replace(job.recipe, preprocess="outside"), catalog=catalog)
-    if job.training.channels_last:
+    if job.training.channels_last and job.training.strategy != "fsdp":  # which shards no such
         model = model.to(memory_format=torch.channels_last)
     return model
 

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from fusionkit.errors import TrainingError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import TrainingSettings
+from fusionkit.training.distributed.shard import is_model_sharded, shard
 from fusionkit.training.optimizers import build_optimizer
 from fusionkit.training.seeds import seed_step
 
@@ -55,6 +56,12 @@ class FusionModule(pl.LightningModule):
         for metric in self.measured.values():
             assert isinstance(metric, Metric)
             metric.persistent(True)  # or a run that goes on would forget half an epoch
+
+    def configure_model(self) -> None:
+        """Shards the model over the processes, if the settings say so."""
+        if self.settings.strategy == "fsdp" and not is_model_sharded(self.model):
+            assert self.device_mesh is not None
+            shard(self.model, self.device_mesh["data_parallel"])
 
     def answer(self, batch: Any) -> Tensor:
         """Gives the logits "b k" of a ``FeatureBatch``."""
@@ -146,7 +153,7 @@ class FusionModule(pl.LightningModule):
 
     def _diverged(self, batch: Any, loss: Tensor, index: int) -> TrainingError:
         said = ""
-        if not batch.features:
+        if not batch.features and not is_model_sharded(self.model):  # which takes all processes
             found = self.model.diagnose(batch.inputs).warnings
             said = "".join(f"{each}. " for each in found[:MOST_WARNINGS])
         return TrainingError(

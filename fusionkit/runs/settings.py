@@ -106,7 +106,8 @@ class TrainingSettings:
         accelerator: as Lightning names it: ``"auto"``, ``"cpu"``, ``"gpu"``.
         devices: how many.
         nodes: how many machines.
-        strategy: ``"auto"``, ``"ddp"`` or ``"fsdp"``.
+        strategy: ``"ddp"`` gives each process the whole model, ``"fsdp"`` a share of it;
+            ``"auto"`` is ``"ddp"`` where there are several.
     """
 
     epochs: int = 10
@@ -147,6 +148,7 @@ class TrainingSettings:
                 f"clip is the norm that gradients are cut to, a positive number or null; got "
                 f"{self.clip!r:.80}"
             )
+        self._check_shards()
         for name in ("label_smoothing", "ema"):
             value = getattr(self, name)
             if value is not None and not (is_number(value) and 0 <= value < 1):
@@ -155,6 +157,17 @@ class TrainingSettings:
             raise ConfigError(
                 f"there is no schedule {self.schedule.name!r:.80}; there are {', '.join(SHAPES)}"
             )
+
+    def _check_shards(self) -> None:
+        if self.strategy != "fsdp":
+            return
+        if self.devices * self.nodes == 1:
+            raise ConfigError("strategy fsdp shards a model over several devices; set devices")
+        for name in ("ema", "clip", "cache"):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"{name} is not done to a model in shards; leave it out, or take strategy ddp"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,10 @@ from fusionkit.runs.module import FusionModule
 from fusionkit.runs.processes import name_lost_processes
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples
-from fusionkit.runs.settings import Job
+from fusionkit.runs.settings import Job, TrainingSettings
+from fusionkit.runs.shard_strategy import ShardStrategy
 from fusionkit.training.checkpoint_io import StateCheckpointIO
+from fusionkit.training.distributed.gather import gather
 from fusionkit.training.distributed.group import tell_all
 from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 from fusionkit.training.lightning import PolicyCallback
@@ -99,7 +101,13 @@ def train(
     batches = count_batches(job, samples.train, settings.devices * settings.nodes)
     module = FusionModule(model, settings, batches)
     loaders = RunLoaders(job, model, samples, cache)
-    best = KeepBest(settings.monitor, lambda found: save_best(model, run, job, found))
+
+    def keep(found: dict[str, float]) -> None:
+        whole = gather(model)  # in all processes, and there only in the first
+        if whole is not None:
+            save_best(whole, run, job, found)
+
+    best = KeepBest(settings.monitor, keep)
     averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []
     patience = settings.patience
     mode = "max" if settings.monitor == "val_accuracy" else "min"
@@ -122,7 +130,7 @@ def train(
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.nodes,
-            strategy=settings.strategy,
+            strategy=_strategy(settings),
             precision=settings.precision,
             gradient_clip_val=settings.clip,
             accumulate_grad_batches=settings.accumulate,
@@ -165,6 +173,12 @@ class RunLoaders(pl.LightningDataModule):
         """Gives this process's share of the samples held out."""
         place = (process_rank(), world_size())
         return Passes(val_loader(*self._given, self._samples.val, cache=self._cache, place=place))
+
+
+def _strategy(settings: TrainingSettings) -> str | ShardStrategy:
+    if settings.strategy == "fsdp":
+        return ShardStrategy(settings.devices * settings.nodes)
+    return settings.strategy
 
 
 def _build_trainer(**settings: Any) -> pl.Trainer:

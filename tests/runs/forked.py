@@ -6,12 +6,15 @@ import multiprocessing
 import os
 import pickle
 import signal
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
+
+from fusionkit.errors import FusionKitError
 
 needs_fork = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods() or torch.cuda.is_available(),
@@ -86,5 +89,7 @@ def _tell(function: Callable[[], Any], end: Any) -> None:
     try:
         told = function()
     except Exception as error:
+        if not isinstance(error, FusionKitError):
+            traceback.print_exc()
         told = error
     end.send_bytes(pickle.dumps(told))

@@ -47,7 +47,7 @@ def alone(pictures, tmp_path_factory):
 def half(pictures, **settings):
     """Gives the same job for two processes with half the batch each."""
     settings = {"freeze": THAWS, "data": {"augment": True}, **settings}
-    return job_of(pictures, batch_size=2, devices=2, strategy="ddp", **settings)
+    return job_of(pictures, **{"batch_size": 2, "devices": 2, "strategy": "ddp", **settings})
 
 
 def become(rank, port):
@@ -128,6 +128,27 @@ def test_one_that_fails_is_named_and_the_other_does_not_wait(tmp_path):
     assert {type(each) for each in ends} == {DataError, DistributedError}
     said = next(str(each) for each in ends if isinstance(each, DistributedError))
     assert "has lost another one, which has failed or was killed; its message says why" in said
+
+
+@needs_fork
+def test_a_model_in_shards_comes_to_the_same_and_goes_on_from_whole_states(
+    pictures, alone, tmp_path
+):
+    job = half(pictures, strategy="fsdp")
+    first, other = fit_both(job, tmp_path / "whole")
+    assert first[:2] == other[:2]
+    for name, value in alone.model.state_dict().items():
+        assert_close(first[2][name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+    def told(rank):
+        if rank == 0:
+            at_batch(4, partial(signal_self, signal.SIGTERM))
+
+    assert fit_both(job, tmp_path / "out", False, told) == [128 + signal.SIGTERM] * 2
+    again, _ = fit_both(job, tmp_path / "out", True)
+    assert again[:2] == first[:2]
+    for name, value in first[2].items():
+        assert torch.equal(again[2][name], value), name
 
 
 ENVIRONMENTS = [

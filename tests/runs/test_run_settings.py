@@ -32,6 +32,10 @@ from fusionkit.runs.settings import DataSettings, Named, TrainingSettings
         ({"label_smoothing": 1}, r"label_smoothing is a number in \[0, 1\), got 1"),
         ({"ema": 1.0}, r"ema is a number in \[0, 1\), got 1.0"),
         ({"ema": -0.5}, r"ema is a number in \[0, 1\), got -0.5"),
+        ({"strategy": "fsdp"}, "fsdp shards a model over several devices; set devices"),
+        ({"strategy": "fsdp", "devices": 2, "ema": 0.9}, "ema is not done to a model in shards"),
+        ({"strategy": "fsdp", "devices": 2, "clip": 1.0}, "clip is not done to a model in shards"),
+        ({"strategy": "fsdp", "devices": 2, "cache": True}, "cache is not done to a model in sha"),
         ({"schedule": Named("cosin")}, "there is no schedule 'cosin'.* cosine"),
     ],
 )

@@ -26,7 +26,7 @@ class KeepBest(pl.Callback):
 
     Args:
         monitor: ``"val_loss"`` or ``"val_accuracy"``.
-        save: writes the model; called with the metrics.
+        save: writes the model; called with the metrics, in all processes.
     """
 
     def __init__(self, monitor: Monitor, save: Callable[[dict[str, float]], None]) -> None:
@@ -52,8 +52,7 @@ class KeepBest(pl.Callback):
         if not self._is_better(found[self._monitor]):
             return
         self.metrics, self.best, self.epoch = found, found[self._monitor], trainer.current_epoch
-        if trainer.is_global_zero:
-            self._save(self.metrics)
+        self._save(self.metrics)
 
     def state_dict(self) -> dict[str, Any]:
         """Gives what a resumed run needs."""
