@@ -21,6 +21,7 @@ from fusionkit.training.seeds import seed_step
 __all__ = ["FusionModule"]
 
 MOST_WARNINGS = 3
+PLATEAU = "plateau"
 
 
 class FusionModule(pl.LightningModule):
@@ -105,7 +106,7 @@ class FusionModule(pl.LightningModule):
             weight_decay=self.settings.weight_decay,
             **chosen.options,
         )
-        plateau = shape.name == "plateau"
+        plateau = shape.name == PLATEAU
         schedule = self.model.lr_scheduler(
             optimizer,
             shape.name,
@@ -119,11 +120,19 @@ class FusionModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": when}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Advances the schedule; one that watches a metric is told it."""
-        if metric is None:
+        """Advances the schedule after a step; one that watches a metric waits for the epoch's."""
+        if self.settings.schedule.name != PLATEAU:
             scheduler.step()
-        else:
-            scheduler.step(metric)
+
+    def on_train_epoch_end(self) -> None:
+        """Tells a schedule that watches a metric what it is.
+
+        Lightning would do so after the epoch's state was saved, and not at all where a run goes on
+        from that state.
+        """
+        if self.settings.schedule.name == PLATEAU:
+            schedule: Any = self.lr_schedulers()
+            schedule.step(float(self.trainer.callback_metrics[self.settings.monitor]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Saves what all processes have measured so far, not only the first."""

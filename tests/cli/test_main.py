@@ -10,6 +10,7 @@ import typer
 
 import fusionkit
 from fusionkit.cli import main as cli
+from fusionkit.errors import CacheError, DistributedError, ResumeError, TrainingError
 
 ERRORS = [
     (fusionkit.ConfigError, 2),
@@ -20,6 +21,10 @@ ERRORS = [
     (fusionkit.CheckpointError, 4),
     (fusionkit.DataError, 5),
     (fusionkit.FusionKitError, 2),
+    (CacheError, 2),
+    (ResumeError, 6),
+    (TrainingError, 7),
+    (DistributedError, 7),
     (ZeroDivisionError, 1),
 ]
 

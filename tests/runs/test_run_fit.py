@@ -134,6 +134,15 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(run, picture
     assert not torch.equal(other.model.head.out["a"].weight, fitted.model.head.out["a"].weight)
 
 
+def test_workers_change_nothing_of_what_is_learned(pictures, tmp_path):
+    plain = fit(job_of(pictures, epochs=1, data={"augment": True}), tmp_path / "0", catalog=CATALOG)
+    job = job_of(pictures, epochs=1, data={"augment": True, "workers": 1})
+    worked = fit(job, tmp_path / "1", catalog=CATALOG)
+    assert worked.score == plain.score
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, worked.model.state_dict()[name]), name
+
+
 def test_the_average_is_what_is_validated_and_saved(pictures, tmp_path):
     """With a decay of next to one the average stays where it began."""
     job = job_of(pictures, ema=0.0, epochs=1)

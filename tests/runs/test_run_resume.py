@@ -50,9 +50,13 @@ def whole(job, tmp_path_factory):
     return fit(job, tmp_path_factory.mktemp("whole") / "out", catalog=CATALOG)
 
 
-def figures(folder):
+def all_figures(folder):
     with (folder / "metrics.csv").open() as file:
-        return [{name: line[name] for name in FIGURES} for line in csv.DictReader(file)]
+        return list(csv.DictReader(file))
+
+
+def figures(folder):
+    return [{name: line[name] for name in FIGURES} for line in all_figures(folder)]
 
 
 def assert_same(fitted, whole):
@@ -195,3 +199,49 @@ def test_a_run_whose_result_was_not_written_is_ended(job, whole, tmp_path):
     assert_same(again, whole)
     fresh = json.loads((whole.folder / "result.json").read_text())
     assert {**fresh, "seconds": 0} == {**result, "seconds": 0}
+
+
+PLATEAU = fk.Freeze.on_plateau("val_loss", patience=1, min_delta=9.0)
+LOWERS = Named("plateau", {"patience": 0, "threshold": 9.0})
+WAYS = {
+    "accumulation": {
+        "data": {"augment": True},
+        "accumulate": 2,
+        "save_every": 1,
+        "epochs": 2,
+    },
+    "thaws on a plateau, and patience": {
+        "freeze": PLATEAU,
+        "schedule": LOWERS,
+        "patience": 2,
+        "epochs": 5,
+    },
+    "cached features": {"freeze": fk.Freeze.all(), "cache": True, "save_every": 1},
+    "cached views": {
+        "freeze": fk.Freeze.gradual(start=2, every=1),
+        "cache": True,
+        "cache_views": 2,
+        "data": {"augment": True},
+        "save_every": 2,
+    },
+}
+
+
+@needs_fork
+@pytest.mark.parametrize("way", WAYS)
+def test_a_killed_run_goes_on_to_the_same_bits_whatever_it_does(
+    pictures, tmp_path, monkeypatch, way
+):
+    monkeypatch.setenv("FUSIONKIT_CACHE", str(tmp_path / "cache"))
+    job = job_of(pictures, **{"epochs": 3, **WAYS[way]})
+    whole = fit(job, tmp_path / "whole", catalog=CATALOG)
+    batches = -(-12 // job.training.batch_size)
+    kill = partial(signal_self, signal.SIGKILL)
+    assert (
+        exit_code(stopped, job, tmp_path / "out", (job.training.epochs - 1) * batches + 1, kill)
+        == KILLED
+    )
+    fitted = fit(job, tmp_path / "out", resume=True, catalog=CATALOG)
+    assert_same(fitted, whole)
+    learn = [line["trainable"] for line in all_figures(fitted.folder)]
+    assert learn == [line["trainable"] for line in all_figures(whole.folder)]
