@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from tempfile import gettempdir
 
-from results.page import format_page, format_study
-from results.runs import Outcome, run_row
-from results.studies import STUDIES, Row
+from results_page.page import format_page, format_study
+from results_page.runs import Outcome, run_row
+from results_page.studies import STUDIES, Row
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("FUSIONKIT_SHARED", ROOT / ".." / "shared")) / "data"

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 
-from results.runs import Outcome
-from results.studies import Row, Study
+from results_page.runs import Outcome
+from results_page.studies import Row, Study
 
 __all__ = ["format_page", "format_study"]
 

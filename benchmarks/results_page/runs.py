@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from results.studies import Row, Study, branch_settings, narrow
+from results_page.studies import Row, Study, branch_settings, narrow
 
 __all__ = ["Outcome", "run_row"]
 
