@@ -32,9 +32,11 @@ class BackboneFactory(Protocol):
     """Builds one backbone; unknown options are a ``TypeError``.
 
     It may have an attribute ``available_weights``, the names of its pretrained weights or a
-    function that gives them, for ``fusionkit info`` to show; and ``layout``, a function that gives
+    function that gives them, for ``fusionkit info`` to show; ``layout``, a function that gives
     the shapes by name of what a stock checkpoint must hold for the trunk, and globs of what else
-    it may hold, for ``fusionkit checkpoint match`` to ask many models quickly.
+    it may hold, for ``fusionkit checkpoint match`` to ask many models quickly; and ``build_empty``,
+    a factory for ``weights=None`` that leaves without values what a state dict has, for a file
+    that will fill all of it, and gives ``None`` where it cannot.
     """
 
     def __call__(

@@ -46,12 +46,18 @@ def build_backbone(
     call = {"in_channels": branch.in_channels, "weights": tag, "num_classes": num_classes}
     check_options(branch.backbone, factory, (), call, options)
 
+    filled = not load_weights or (source is not None and not source.missing)
+    empty = getattr(factory, "build_empty", None) if filled else None
+
     def build() -> Backbone:
         built: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
         return built
 
-    filled = not load_weights or (source is not None and not source.missing)
-    backbone = build_uninitialised(build) if filled else build()
+    backbone = None
+    if empty is not None:
+        backbone = call_factory(branch.backbone, empty, (), {**call, **deepcopy(options)})
+    if backbone is None:
+        backbone = build_uninitialised(build) if filled else build()
     _check_backbone(backbone, branch, num_classes)
     if tag is not None and backbone.weights is None:
         raise ConfigError(

@@ -61,6 +61,8 @@ class _PutOff(TorchFunctionMode):
                         lambda: func(*args, **options)
                     )
                     return target
+                if not self.waiting:
+                    return func(*args, **options)
             elif called in LOOKING or (called == "__get__" and func.__self__ in ATTRIBUTES):
                 return func(*args, **options)
             for value in pytree.arg_tree_leaves(*args, **options):
@@ -71,7 +73,7 @@ class _PutOff(TorchFunctionMode):
     def _puts_off(
         self, called: str, target: Tensor, args: tuple[Any, ...], options: Mapping[str, Any]
     ) -> bool:
-        if options.get("generator") is not None or not _has_memory(target):
+        if not _has_memory(target) or options.get("generator") is not None:
             return False
         others = pytree.arg_tree_leaves(*args[1:], **{**options, "tensor": None})
         if any(isinstance(value, Tensor) for value in others):
@@ -99,7 +101,7 @@ class _PutOff(TorchFunctionMode):
 
 
 def _has_memory(value: Tensor) -> bool:
-    return not is_lazy(value) and value.layout is torch.strided and not value.is_meta
+    return not value.is_meta and not is_lazy(value) and value.layout is torch.strided
 
 
 def _memory(value: Tensor) -> int:

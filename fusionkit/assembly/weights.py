@@ -18,6 +18,7 @@ from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.weights import HUB, Weights
 from fusionkit.tensors.dtypes import DTYPES
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.match import load_tensors, plan_load
 from fusionkit.tensors.renaming import explain_renaming, find_renamings, rename
 from fusionkit.tensors.report import LoadReport
@@ -143,10 +144,12 @@ def _fill(
     source = open_source(_locate(weights))
     title = str(weights.source)
     first_layers = () if backbone is None else backbone.first_layers
-    prefixes = _prefixes(source, state_of(module), first_layers, weights)
-    tensors = _renamed(source.read(weights.sha256, checksums), prefixes, title)
+    targets = state_of(module)
+    prefixes = _prefixes(source, targets, first_layers, weights)
+    finite = KnownFinite()
+    tensors = _renamed(source.read(weights.sha256, checksums, finite), prefixes, title)
     adapted = () if backbone is None else _adapt_channels(tensors, backbone)
-    resized = _resize(tensors, module, weights.resize)
+    resized = _resize(tensors, targets, weights.resize)
     dropped = () if backbone is None else backbone.dropped_keys
     try:
         report = load_tensors(
@@ -156,6 +159,8 @@ def _fill(
             ignore=(*dropped, *weights.ignore),
             missing=weights.missing,
             adopt=fresh,
+            finite=finite,
+            targets=targets,
         )
     except CheckpointError as error:
         raise _MisfitError(str(error)) from error
@@ -242,10 +247,10 @@ def _adapt_channels(
 
 
 def _resize(
-    tensors: dict[str, Tensor], trunk: nn.Module, globs: tuple[str, ...]
+    tensors: dict[str, Tensor], targets: Mapping[str, Tensor], globs: tuple[str, ...]
 ) -> tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]:
     resized = []
-    for name, target in state_of(trunk).items() if globs else ():
+    for name, target in targets.items() if globs else ():
         value = tensors.get(name)
         if value is None or value.shape == target.shape:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = ["cover_parameters"]
 
@@ -28,6 +29,7 @@ def cover_parameters(names: Iterable[str], everything: Iterable[str]) -> list[st
     return list(paths)
 
 
-def _prefixes(name: str) -> list[str]:
+@lru_cache(maxsize=16_384)
+def _prefixes(name: str) -> tuple[str, ...]:
     parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return tuple(".".join(parts[:length]) for length in range(1, len(parts) + 1))

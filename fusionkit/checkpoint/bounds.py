@@ -16,6 +16,7 @@ __all__ = ["Bounds"]
 UNWRITTEN = {"empty", "empty_strided"}
 WRITTEN = {"eye", "full", "ones", "rand", "randint", "randn", "zeros"}
 OTHERS = {"arange", "linspace", "logspace", "randperm", "tensor"}
+COUNTED = frozenset(UNWRITTEN | WRITTEN | OTHERS)
 PLACES = ("device", "generator", "out", "pin_memory")
 SMALL = 16_000_000
 TIMES = 32
@@ -47,13 +48,15 @@ class Bounds(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Calls a function of torch, and counts what it made."""
-        given = dict(kwargs or {})
         name = getattr(function, "__name__", "")
+        if name not in COUNTED:
+            return function(*args, **(kwargs or {}))
+        given = dict(kwargs or {})
         if name in WRITTEN:
             plain = {key: value for key, value in given.items() if key not in PLACES}
             self._count(function(*args, **plain, device="meta"))
         result = function(*args, **given)
-        if name in UNWRITTEN or name in OTHERS:
+        if name not in WRITTEN:
             self._count(result)
         return result
 

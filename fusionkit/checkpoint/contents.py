@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fusionkit.checkpoint.texts import check_there, read_text, write_text
 from fusionkit.errors import CheckpointError
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.header import MAX_HEADER
 from fusionkit.tensors.index import parse_places
 from fusionkit.tensors.read import read_tensors
@@ -53,12 +54,15 @@ def write_contents(
     return checksums
 
 
-def read_contents(folder: Path, checksums: Mapping[str, str]) -> dict[str, Tensor]:
+def read_contents(
+    folder: Path, checksums: Mapping[str, str], finite: KnownFinite | None = None
+) -> dict[str, Tensor]:
     """Reads all tensors, each file checked against its checksum.
 
     Args:
         folder: where they lie.
         checksums: by name; the files are those of which ``is_contents`` is true.
+        finite: takes note of the tensors that hold finite values only.
 
     Raises:
         CheckpointError: a file is missing or changed, or the index does not say what is in the
@@ -67,14 +71,14 @@ def read_contents(folder: Path, checksums: Mapping[str, str]) -> dict[str, Tenso
     for name in checksums:
         check_there(folder / name)
     if TENSORS in checksums:
-        return read_tensors(folder / TENSORS, sha256=checksums[TENSORS])
+        return read_tensors(folder / TENSORS, sha256=checksums[TENSORS], finite=finite)
     index = parse_places(
         read_text(folder / INDEX, checksums[INDEX], most=MAX_HEADER), folder / INDEX
     )
     tensors: dict[str, Tensor] = {}
     places: dict[str, str] = {}
     for name in sorted(set(checksums) - {INDEX}):
-        found = read_tensors(folder / name, sha256=checksums[name])
+        found = read_tensors(folder / name, sha256=checksums[name], finite=finite)
         twice = found.keys() & tensors.keys()
         if twice:
             raise CheckpointError(f"{folder}: {min(twice)!r:.200} stands in two shards")

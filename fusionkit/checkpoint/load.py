@@ -24,6 +24,7 @@ from fusionkit.errors import CheckpointError, FusionKitError, PolicyError, did_y
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB
 from fusionkit.tensors.cast import cast_floats
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.match import load_tensors
 
 __all__ = ["load"]
@@ -67,7 +68,8 @@ def load(
     if dtype is not None:
         check_float(dtype)
     path = Path(folder)
-    saved, tensors = _read(path)
+    finite = KnownFinite()
+    saved, tensors = _read(path, finite)
     _check_sizes(saved, tensors, path / CONFIG)
     with Bounds(tensors, path / CONFIG):
         model = _build(saved, catalog or Catalog.installed())
@@ -77,7 +79,7 @@ def load(
         dtypes = {name: dtype for name, _ in chain(model.named_parameters(), model.named_buffers())}
     cast_floats(model, dtypes, device=where, emptied=tensors)
     try:
-        load_tensors(model, tensors, str(path), adopt=True)
+        load_tensors(model, tensors, str(path), adopt=True, finite=finite)
     except CheckpointError as error:
         raise CheckpointError(_with_origins(error, saved)) from error
     for name, branch in saved.branches.items():
@@ -91,16 +93,16 @@ def load(
         raise CheckpointError(f"{path / CONFIG}: {error}") from error
 
 
-def _read(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
+def _read(path: Path, finite: KnownFinite) -> tuple[SavedModel, dict[str, Tensor]]:
     """Reads and checks the folder, again if a save replaced it meanwhile."""
     for _ in range(ATTEMPTS - 1):
         before = _identity(path)
         try:
-            return _read_once(path)
+            return _read_once(path, finite)
         except CheckpointError:
             if _identity(path) == before:
                 raise
-    return _read_once(path)
+    return _read_once(path, finite)
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -111,7 +113,7 @@ def _identity(path: Path) -> tuple[int, ...]:
     return (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
-def _read_once(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
+def _read_once(path: Path, finite: KnownFinite) -> tuple[SavedModel, dict[str, Tensor]]:
     try:
         recover(path.absolute())
     except OSError as error:
@@ -125,7 +127,7 @@ def _read_once(path: Path) -> tuple[SavedModel, dict[str, Tensor]]:
             f"{CONFIG!r} and {TENSORS!r}, or {INDEX!r} with its shards"
         )
     saved = parse_config(read_text(path / CONFIG, checksums.pop(CONFIG)), path / CONFIG)
-    return saved, read_contents(path, checksums)
+    return saved, read_contents(path, checksums, finite)
 
 
 def _no_folder(path: Path) -> str:

@@ -7,13 +7,28 @@ import traceback
 from rich.text import Text
 
 from fusionkit.cli.terminal import open_console
-from fusionkit.errors import CheckpointError, DataError, FusionKitError, PluginError
+from fusionkit.errors import (
+    CheckpointError,
+    DataError,
+    DistributedError,
+    FusionKitError,
+    PluginError,
+    ResumeError,
+    TrainingError,
+)
 
 __all__ = ["report"]
 
 BUG = 1
 REFUSED = 2
-CODES = ((PluginError, 3), (CheckpointError, 4), (DataError, 5))
+CODES: tuple[tuple[type[FusionKitError], int], ...] = (
+    (PluginError, 3),
+    (CheckpointError, 4),
+    (DataError, 5),
+    (ResumeError, 6),
+    (TrainingError, 7),
+    (DistributedError, 7),
+)
 
 
 def report(error: Exception, *, debug: bool) -> int:

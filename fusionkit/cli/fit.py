@@ -70,11 +70,13 @@ def fit(
         typer.echo(format_job(job), nl=False)
         return
     from fusionkit.runs.fit import fit as run
+    from fusionkit.runs.processes import is_first
 
     console = open_console()
     folder = out or Path("runs") / recipe.stem
     fitted = run(job, folder, resume=resume, console=console)
-    console.print(_closing(fitted), soft_wrap=True)
+    if is_first(job.training):
+        console.print(_closing(fitted), soft_wrap=True)
 
 
 def read_settings(

@@ -28,7 +28,8 @@ __all__ = ["app", "run"]
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 a bug, or a check that failed, 2 a wrong name or argument, "
-    "3 a broken plugin, 4 a bad checkpoint, 5 bad data."
+    "3 a broken plugin, 4 a bad checkpoint, 5 bad data, 6 a run that cannot go on, 7 a training "
+    "that failed; 128 and its number for a signal."
 )
 
 app = typer.Typer(

@@ -64,7 +64,7 @@ def read_class_folders(
     if not found:
         raise DataError(
             f"{here[first]} has no class folders: images lie in CLASS/FILE; for images without "
-            "labels use open_predict"
+            "labels there is `fusionkit predict`, or open_predict"
         )
     if classes is None:
         train = folder_splits(roots[first]).get("train") if split is not None else None

@@ -13,6 +13,7 @@ from fusionkit.data.folder import read_class_folders, read_unlabelled
 from fusionkit.data.hugging_face import from_hugging_face
 from fusionkit.data.manifest import read_manifest
 from fusionkit.data.sample import ListedSamples, Sample, Samples
+from fusionkit.data.saved_dataset import is_saved_dataset, load_saved_dataset
 from fusionkit.data.torch_dataset import from_torch
 from fusionkit.errors import ConfigError, DataError
 from fusionkit.recipe.values import check_name
@@ -36,7 +37,8 @@ def open_samples(
     Args:
         source: an image folder (``DIR/SPLIT/CLASS/FILE``, ``DIR/INPUT/SPLIT/CLASS/FILE`` or
             ``DIR/CLASS/FILE``), a manifest (``.csv``, ``.tsv`` or ``.parquet``), a torch dataset
-            with a length, a dataset of Hugging Face, or ``Samples``.
+            with a length, a dataset of Hugging Face or the folder that its ``save_to_disk`` wrote,
+            or ``Samples``.
         split: for example ``"train"`` or ``"val"``; ``None`` where the source has no splits.
         inputs: the names of the inputs: folders, columns or keys.
         classes: their names in the order of the labels. Without it they are those of the
@@ -72,6 +74,10 @@ def open_samples(
             "samples come from a folder, a manifest, a torch dataset or one of Hugging Face, "
             f"got {type(source).__name__}"
         )
+    if is_saved_dataset(path):
+        return from_hugging_face(
+            load_saved_dataset(path), inputs, split=split, classes=classes, label=label, ids=ids
+        )
     if path.is_dir():
         return read_class_folders(path, split, inputs, classes, absent)
     return read_manifest(path, split, inputs, classes, label=label, texts=texts, absent=absent)
@@ -104,6 +110,9 @@ def open_predict(
 
 
 def _open_path(path: Path, inputs: Sequence[str], texts: Sequence[str]) -> Samples:
+    if is_saved_dataset(path):
+        dataset = load_saved_dataset(path)
+        return from_hugging_face(dataset, inputs, split=None, classes=None, label=None, ids=None)
     if path.is_dir():
         return read_unlabelled(path, inputs)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq"):

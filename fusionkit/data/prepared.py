@@ -151,7 +151,9 @@ class PreparedDataset(Dataset[Prepared]):
         sample_id = self.samples.ids[index]
         cause = f"sample {sample_id!r}: {error}"
         if not self._skip:
-            raise DataError(cause) from error
+            raise DataError(
+                f"{cause}; mend it or take it away, or let such samples be left out (broken: skip)"
+            ) from error
         self._is_broken[index] = True
         count = int(self._is_broken.sum())
         if count > self._most_broken:

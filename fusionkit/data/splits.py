@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fusionkit.data.folder import SAME, folder_splits, input_folders
+from fusionkit.data.saved_dataset import is_saved_dataset, saved_splits
 from fusionkit.data.table import read_table
 from fusionkit.errors import DataError
 
@@ -25,7 +26,9 @@ def find_splits(source: str | Path, inputs: Sequence[str] = ("image",)) -> tuple
     path = Path(source)
     if not path.exists():
         raise DataError(f"there are no data at {path}")
-    if path.is_dir():
+    if is_saved_dataset(path):
+        found = saved_splits(path)
+    elif path.is_dir():
         found = list(folder_splits(next(iter(input_folders(path, inputs).values()))))
     else:
         table = read_table(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -40,19 +40,21 @@ def read_anatomy(backbone: Backbone) -> Anatomy:
             name stands twice or is no name.
     """
     trunk = trunk_of(backbone)
-    names = [name for name, _ in trunk.named_parameters()]
-    strays = _outside(backbone, trunk)
+    parameters = dict(trunk.named_parameters())
+    modules = dict(trunk.named_modules(remove_duplicate=False))
+    every = list(trunk.named_parameters(remove_duplicate=False))
+    strays = _outside(backbone, parameters)
     if strays:
         raise AssemblyError(
             f"parameters outside of the trunk {backbone.trunk_path!r}: {_some(strays)}; a "
             "backbone with a trunk_path keeps all its parameters in there"
         )
     _check_stage_names(backbone.stages)
-    places = _places(backbone.stages, trunk)
-    aliases = _aliases(trunk)
+    places = _places(backbone.stages, {*modules, *(name for name, _ in every)})
+    aliases = _aliases(parameters, every)
     slots = []
     orphans = []
-    for name in names:
+    for name, parameter in parameters.items():
         found = _find(name, places) or {
             place for alias in aliases.get(name, ()) for place in _find(alias, places)
         }
@@ -66,24 +68,17 @@ def read_anatomy(backbone: Backbone) -> Anatomy:
             )
         else:
             stage, block = min(found)
-            slots.append(_slot(name, trunk, stage, block, backbone.no_weight_decay))
+            path, _, leaf = name.rpartition(".")
+            norm, bias = is_norm(modules[path]), _is_bias(leaf)
+            decays = takes_decay(leaf, parameter, norm) and name not in backbone.no_weight_decay
+            slots.append(Slot(name, stage, block, norm, bias, decays))
     if orphans:
         raise AssemblyError(
-            f"{len(orphans)} of {len(names)} parameters are in no stage: {_some(orphans)}; "
+            f"{len(orphans)} of {len(parameters)} parameters are in no stage: {_some(orphans)}; "
             "name them, or the module that holds them, in a block of one stage"
         )
     slots.sort(key=lambda slot: slot.block)
     return Anatomy(tuple(stage.name for stage in backbone.stages), tuple(slots))
-
-
-def _slot(
-    name: str, trunk: nn.Module, stage: int, block: int, no_weight_decay: frozenset[str]
-) -> Slot:
-    path, _, leaf = name.rpartition(".")
-    norm = is_norm(trunk.get_submodule(path))
-    bias = _is_bias(leaf)
-    decays = takes_decay(leaf, trunk.get_parameter(name), norm) and name not in no_weight_decay
-    return Slot(name, stage, block, norm, bias, decays)
 
 
 def takes_decay(leaf: str, parameter: Tensor, norm: bool) -> bool:
@@ -131,10 +126,8 @@ def _check_stage_names(stages: tuple[Stage, ...]) -> None:
         seen.add(stage.name)
 
 
-def _places(stages: tuple[Stage, ...], trunk: nn.Module) -> dict[str, set[tuple[int, int]]]:
+def _places(stages: tuple[Stage, ...], known: set[str]) -> dict[str, set[tuple[int, int]]]:
     """Gives stage and running block index for each path that a block names."""
-    known = {name for name, _ in trunk.named_modules(remove_duplicate=False)}
-    known |= {name for name, _ in trunk.named_parameters(remove_duplicate=False)}
     places: dict[str, set[tuple[int, int]]] = {}
     block_index = 0
     for stage_index, stage in enumerate(stages):
@@ -163,19 +156,21 @@ def _prefixes(name: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
-def _aliases(trunk: nn.Module) -> dict[str, list[str]]:
+def _aliases(
+    parameters: Mapping[str, Tensor], every: Iterable[tuple[str, Tensor]]
+) -> dict[str, list[str]]:
     """Gives the further names of tied parameters by the name that stands for all of them."""
-    canonical = {id(parameter): name for name, parameter in trunk.named_parameters()}
+    canonical = {id(parameter): name for name, parameter in parameters.items()}
     aliases: dict[str, list[str]] = {}
-    for name, parameter in trunk.named_parameters(remove_duplicate=False):
+    for name, parameter in every:
         first = canonical[id(parameter)]
         if name != first:
             aliases.setdefault(first, []).append(name)
     return aliases
 
 
-def _outside(backbone: Backbone, trunk: nn.Module) -> list[str]:
-    inside = {id(parameter) for parameter in trunk.parameters()}
+def _outside(backbone: Backbone, parameters: Mapping[str, Tensor]) -> list[str]:
+    inside = {id(parameter) for parameter in parameters.values()}
     return [name for name, value in backbone.named_parameters() if id(value) not in inside]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, final
+from typing import Any, ClassVar, final
 from weakref import ReferenceType, ref
 
 import torch
@@ -57,6 +57,8 @@ class FusedModel(nn.Module):
         epoch: the last that was set; decides what gradual policies have thawed.
         provenance: for each branch and ``"head"``, the distribution and version it came from.
     """
+
+    keeps_no_tables: ClassVar[bool] = True
 
     def __init__(
         self,

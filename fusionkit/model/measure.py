@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.run import check_features
 from fusionkit.model.sketch import Sketch
+from fusionkit.model.twin import copy_without_data
 
 __all__ = ["measure_stages", "on_twin", "unread_parameters"]
 
@@ -121,17 +121,8 @@ def on_twin(backbone: Backbone, ask: Callable[[Backbone, Any], Result], batch: i
 
 def _meta_twin(backbone: Backbone, batch: int) -> tuple[Backbone, Any]:
     """Gives a copy whose parameters and buffers have shapes and types, but no data."""
-    memo: dict[int, Any] = {}
-    for parameter in backbone.parameters():
-        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
-    for buffer in backbone.buffers():
-        memo[id(buffer)] = buffer.detach().to("meta")
-    for module in backbone.modules():
-        for value in vars(module).values():
-            if type(value) in (dict, OrderedDict) and not value:
-                memo[id(value)] = type(value)()  # mostly no hooks, which deepcopy is slow at
     example = pytree.tree_map_only(Tensor, lambda value: value.to("meta"), backbone.example(batch))
-    twin = deepcopy(backbone, memo)
+    twin = copy_without_data(backbone)
     twin.eval()
     return twin, example
 

@@ -120,7 +120,7 @@ def _survey(
     """Counts parameters, and those that learn, at and below every module."""
     if module in below:
         return below[module]
-    own = [places[id(value)] for value in module.parameters(recurse=False)]
+    own = [places[id(value)] for value in set(module._parameters.values()) if value is not None]
     stages = {stage for stage, _ in own}
     total, count = len(own), sum(learns for _, learns in own)
     for child in module.children():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -12,10 +13,11 @@ __all__ = ["Sketch"]
 
 
 class Sketch(TorchFunctionMode):
-    """Answers linear layers, norms and attention on the meta device with products and sums.
+    """Answers common layers on the meta device with their shapes and what they depend on alone.
 
     What comes out has the same shape and depends on the same tensors; torch's own account of
-    such a layer takes a hundred times longer.
+    such a layer takes ten to a hundred times longer. What does not fit is left to torch, which
+    says so.
     """
 
     def __torch_function__(
@@ -30,11 +32,31 @@ class Sketch(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
-    if weight.ndim != 2 or not x.ndim:
+class _Depends(torch.autograd.Function):
+    """Gives a tensor of a shape, of the first tensor's type, that depends on all tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, shape: Any, *tensors: Tensor | None) -> Tensor:
+        assert tensors[0] is not None
+        return tensors[0].new_empty(shape)
+
+
+def _depends(shape: Any, *tensors: Tensor | None) -> Tensor | None:
+    """Gives the same, or nothing where types differ, since torch decides on the result's."""
+    given = [value for value in tensors if value is not None]
+    first = given[0]
+    if not all(value.is_meta and value.dtype == first.dtype for value in given):
         return None
-    rows = x.reshape(-1, x.shape[-1]) @ weight.t()
-    return _shifted(rows, bias).reshape(*x.shape[:-1], len(weight))
+    answer: Tensor = _Depends.apply(shape, *given)
+    return answer
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+    if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[1]:
+        return None
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return None
+    return _depends((*x.shape[:-1], weight.shape[0]), x, weight, bias)
 
 
 def _layer_norm(
@@ -44,8 +66,12 @@ def _layer_norm(
     bias: Tensor | None = None,
     *_: Any,
     **__: Any,
-) -> Tensor:
-    return _shifted(x * (1 if weight is None else weight), bias)
+) -> Tensor | None:
+    rows = tuple(normalized_shape)
+    scales = [value.shape for value in (weight, bias) if value is not None]
+    if any(shape != rows for shape in (x.shape[-len(rows) :], *scales)):
+        return None
+    return _depends(x.shape, x, weight, bias)
 
 
 def _batch_norm(
@@ -56,8 +82,10 @@ def _batch_norm(
     bias: Tensor | None = None,
     *_: Any,
     **__: Any,
-) -> Tensor:
-    return _scaled_channels(x, weight, bias)
+) -> Tensor | None:
+    if any(s is not None and s.shape != x.shape[1:2] for s in (running_mean, running_var)):
+        return None
+    return _per_channel(x, weight, bias)
 
 
 def _group_norm(
@@ -67,8 +95,14 @@ def _group_norm(
     bias: Tensor | None = None,
     *_: Any,
     **__: Any,
-) -> Tensor:
-    return _scaled_channels(x, weight, bias)
+) -> Tensor | None:
+    return None if x.shape[1] % num_groups else _per_channel(x, weight, bias)
+
+
+def _per_channel(x: Tensor, *scales: Tensor | None) -> Tensor | None:
+    if x.ndim < 2 or any(s is not None and s.shape != x.shape[1:2] for s in scales):
+        return None
+    return _depends(x.shape, x, *scales)
 
 
 def _attention(
@@ -80,26 +114,43 @@ def _attention(
     enable_gqa: bool = False,
     **__: Any,
 ) -> Tensor | None:
-    if enable_gqa:
+    shapes = (query.shape, key.shape, value.shape)
+    if enable_gqa or attn_mask is not None or any(len(shape) < 2 for shape in shapes):
         return None
-    scores = _shifted(query @ key.mT, attn_mask)
-    return scores @ value
+    fits = query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+    fits = fits and query.shape[-1] == key.shape[-1] and key.shape[-2] == value.shape[-2]
+    if not fits:
+        return None
+    return _depends((*query.shape[:-1], value.shape[-1]), query, key, value)
 
 
-def _scaled_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    along = (-1, *(1 for _ in x.shape[2:]))
-    scaled = x * (1 if weight is None else weight.view(along))
-    return _shifted(scaled, None if bias is None else bias.view(along))
+def _activation(x: Tensor, inplace: bool = False, **_: Any) -> Tensor | None:
+    if inplace:  # the same object, which torch forbids for a leaf
+        return None if x.is_leaf else x
+    return _depends(x.shape, x)
 
 
-def _shifted(x: Tensor, by: Tensor | None) -> Tensor:
-    return x if by is None else x + by
+def _elementwise(x: Tensor, other: Any, **more: Any) -> Tensor | None:
+    """Adds or multiplies, where the shape is the first one's."""
+    if more or not x.is_floating_point():
+        return None
+    if type(other) in (int, float):
+        return _depends(x.shape, x)
+    if not isinstance(other, Tensor) or other.shape not in (x.shape, x.shape[-1:]):
+        return None
+    return _depends(x.shape, x, other)
 
 
 STAND_INS: Mapping[str, Callable[..., Tensor | None]] = {
-    "linear": _linear,
-    "layer_norm": _layer_norm,
+    "add": _elementwise,
     "batch_norm": _batch_norm,
+    "gelu": _activation,
     "group_norm": _group_norm,
+    "layer_norm": _layer_norm,
+    "linear": _linear,
+    "mul": _elementwise,
+    "relu": _activation,
     "scaled_dot_product_attention": _attention,
+    "sigmoid": _activation,
+    "silu": _activation,
 }

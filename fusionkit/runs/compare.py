@@ -9,14 +9,13 @@ from pathlib import Path
 
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.config import backbone_of
-from fusionkit.data import find_splits
 from fusionkit.errors import ConfigError, did_you_mean
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.runs.contenders import Contender, contenders
 from fusionkit.runs.evaluate import evaluate
 from fusionkit.runs.fit import Fitted, fit
 from fusionkit.runs.measure import Score
-from fusionkit.runs.samples import input_names
+from fusionkit.runs.samples import splits_of
 from fusionkit.runs.settings import Job
 
 __all__ = ["Compared", "compare"]
@@ -103,7 +102,7 @@ def _measured(
     contender: Contender, job: Job, seeds: Sequence[int], fits: Sequence[Fitted]
 ) -> Compared:
     assert job.data.source is not None
-    split = TEST if TEST in find_splits(job.data.source, input_names(job.recipe)) else job.data.val
+    split = TEST if TEST in splits_of(job) else job.data.val
     scores = [fitted.score for fitted in fits]
     if split == TEST:
         data, source = job.data, job.data.source

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from fusionkit.catalog import Catalog
-from fusionkit.data import Samples, find_splits
+from fusionkit.data import Samples, ShardedSamples
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.loaders import val_loader
 from fusionkit.runs.measure import Score, measure
 from fusionkit.runs.presented import presented
-from fusionkit.runs.samples import input_names, open_split
+from fusionkit.runs.samples import open_split, splits_of
 from fusionkit.runs.saved import load_saved
 from fusionkit.runs.settings import DataSettings, Job, TrainingSettings
 
@@ -65,9 +65,8 @@ def job_of(model: FusedModel, data: DataSettings, batch_size: int) -> Job:
     return Job(replace(model.recipe, preprocess="outside"), data, training)
 
 
-def _open(job: Job, split: str | None) -> Samples:
-    assert job.data.source is not None
-    there = find_splits(job.data.source, input_names(job.recipe))
+def _open(job: Job, split: str | None) -> Samples | ShardedSamples:
+    there = splits_of(job)
     if split is None:
         split = next((name for name in ("test", "val") if name in there), None)
     return open_split(job.data, job.recipe, split, job.recipe.classes or None)

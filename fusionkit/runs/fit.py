@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from fusionkit.errors import TrainingError
 from fusionkit.model.fitting import fit_head
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.identity import identify, refuse_changed
-from fusionkit.runs.loaders import val_loader
+from fusionkit.runs.loaders import count_batches, val_loader
 from fusionkit.runs.measure import Score, measure
 from fusionkit.runs.presented import presented
+from fusionkit.runs.processes import first_alone, is_first
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
 from fusionkit.runs.settings import Job
@@ -79,38 +81,70 @@ def fit(
         ResumeError: the run was begun with other data or settings, or is in use.
         TrainingError: there is nothing to train, or the training diverged.
     """
+    first = is_first(job.training)
+    with warnings.catch_warnings():
+        if not first:
+            warnings.simplefilter("ignore")  # the first process has said it
+        return _fit(job, RunFolder(Path(folder)), resume, console if first else None, catalog)
+
+
+def _fit(
+    job: Job, run: RunFolder, resume: bool, console: Console | None, catalog: Catalog | None
+) -> Fitted:
     from fusionkit.runs.train import train
 
-    run = RunFolder(Path(folder))
-    run.refuse_used(resume=resume)
+    first = is_first(job.training)
+    if first:
+        run.refuse_used(resume=resume)
     samples = open_job_samples(job)
     job = replace(job, recipe=complete_recipe(job.recipe, samples.train.classes))
     known = identify(job, samples)
-    if resume:
+    if resume and run.has_learned():
         refuse_changed(run, known)
         if run.read_result() is not None:
             return _ended(run, job, catalog)
     model = _compose(job, catalog)
     epochs = _epochs(model, job)
     cache = FeatureCache() if job.training.cache else None
-    with RunStates(run.states) as states:
+    with RunStates(run.states, writes=first) as states:
+        if first:
+            run.refuse_used(resume=resume)  # another may have come to its end in the meantime
         saved = states.newest() if resume else None
-        if saved is None:
+        if saved is None and first:
             run.begin(job, known, str(_plan(model, job, samples)))
-        start, seconds, epoch = time.perf_counter(), 0.0, -1
+        epoch, seconds = -1, 0.0
         if epochs:
             path = None if saved is None else saved[0]
             epoch, seconds = train(
                 model, job, samples, run, states, cache=cache, resume=path, told=console
             )
-            start = time.perf_counter()
-            model = load(run.best, catalog=catalog)
-        with presented(model, "outside"):
-            if _fits(model, job):
-                _fit_head(model, job, samples, cache)
-            held_out = val_loader(job, model, samples.val, cache=cache)
-            score = measure(model, held_out)
-        seconds += time.perf_counter() - start
+        fitted: list[Fitted] = []
+
+        def close() -> None:
+            best = load(run.best, catalog=catalog) if epochs else model
+            fitted.append(_close(best, job, samples, run, cache, (epoch, epochs, seconds)))
+
+        first_alone(close)
+    return fitted[0] if fitted else _ended(run, job, catalog)
+
+
+def _close(  # noqa: PLR0917
+    model: FusedModel,
+    job: Job,
+    samples: JobSamples,
+    run: RunFolder,
+    cache: FeatureCache | None,
+    trained: tuple[int, int, float],
+) -> Fitted:
+    """Fits the head of the best model, if it is one that is fitted, measures it, and saves both."""
+    epoch, epochs, seconds = trained
+    start = time.perf_counter()
+    with presented(model, "outside"):
+        if _fits(model, job):
+            _fit_head(model, job, samples, cache)
+        score = measure(model, val_loader(job, model, samples.val, cache=cache))
+    seconds += time.perf_counter() - start
+    if is_first(job.training):
         if not epochs or _fits(model, job):
             save_best(model, run, job, {"val_accuracy": score.accuracy, "val_loss": score.loss})
         run.end({**asdict(score), "epoch": epoch, "epochs": epochs, "seconds": round(seconds, 2)})
@@ -174,7 +208,8 @@ def _fit_head(model: FusedModel, job: Job, samples: JobSamples, cache: FeatureCa
 
 
 def _plan(model: FusedModel, job: Job, samples: JobSamples) -> object:
-    steps = -(-len(samples.train) // (job.training.batch_size * job.training.accumulate))
+    batches = count_batches(job, samples.train, job.training.devices * job.training.nodes)
+    steps = -(-batches // job.training.accumulate)
     shape = job.training.schedule
     return plan(
         model,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
-from fusionkit.data import Samples
+from fusionkit.data import Samples, ShardedSamples
 from fusionkit.errors import ResumeError
 from fusionkit.runs.job_file import job_to_data
 from fusionkit.runs.run_folder import RunFolder
@@ -51,9 +52,13 @@ def _paths(data: Any, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path for key, value in data.items() for path in _paths(value, (*at, key))]
 
 
-def _fingerprint(samples: Samples) -> dict[str, Any]:
-    """Gives a checksum over ids, labels and sizes; times of change do not count."""
+def _fingerprint(samples: Samples | ShardedSamples) -> dict[str, Any]:
+    """Gives a checksum over ids and labels, or over the names of shards."""
     digest = hashlib.sha256()
+    if isinstance(samples, ShardedSamples):
+        names = [Path(shard).name for shard in samples.shards]
+        digest.update("\n".join(names).encode())
+        return {"count": len(names), "sha256": digest.hexdigest()}
     for sample_id, label in zip(samples.ids, samples.labels, strict=True):
         digest.update(f"{sample_id}\0{label}\n".encode())
     return {"count": len(samples), "sha256": digest.hexdigest()}

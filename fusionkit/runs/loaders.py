@@ -9,11 +9,12 @@ import torch
 
 from fusionkit.cache import FeatureCache, FeatureLoader
 from fusionkit.cache.batch import FeatureBatch
-from fusionkit.data import Augment, EpochSampler, PreparedDataset, Samples
+from fusionkit.data import Augment, EpochSampler, PreparedDataset, Samples, ShardedSamples
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import Job
+from fusionkit.runs.streams import StreamLoader, stream_batches, stream_length
 
-__all__ = ["EpochLoader", "Passes", "train_loader", "val_loader"]
+__all__ = ["EpochLoader", "Passes", "count_batches", "train_loader", "train_sampler", "val_loader"]
 
 AUTOCAST = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -25,7 +26,7 @@ class Passes:
         loader: what gives the batches.
     """
 
-    def __init__(self, loader: FeatureLoader) -> None:
+    def __init__(self, loader: FeatureLoader | StreamLoader) -> None:
         self.loader = loader
 
     def __len__(self) -> int:
@@ -47,7 +48,7 @@ class EpochLoader:
         done: how many of its batches were given.
     """
 
-    def __init__(self, loader: FeatureLoader) -> None:
+    def __init__(self, loader: FeatureLoader | StreamLoader) -> None:
         self.loader = loader
         self.epoch, self.done = 0, 0
         self._start = 0
@@ -75,12 +76,12 @@ class EpochLoader:
 def train_loader(
     job: Job,
     model: FusedModel,
-    samples: Samples,
+    samples: Samples | ShardedSamples,
     *,
     cache: FeatureCache | None,
     place: tuple[int, int] = (0, 1),
     on_fill: Callable[[int, int], None] | None = None,
-) -> FeatureLoader:
+) -> FeatureLoader | StreamLoader:
     """Gives the loader of samples to learn from, shuffled and varied as the job says.
 
     Args:
@@ -92,30 +93,44 @@ def train_loader(
         on_fill: is told how many samples of how many are computed for the cache.
     """
     augment = job.data.variation
+    if isinstance(samples, ShardedSamples):
+        varied = augment if augment.is_random else None
+        return StreamLoader(job, model, samples, varied, learns=True, place=place)
     dataset = _dataset(job, model, samples, augment if augment.is_random else None)
+    sampler = train_sampler(job, samples, place)
+    views = job.training.cache_views if augment.is_random and cache is not None else 0
+    return _loader(job, model, dataset, sampler, cache=cache, views=views, on_fill=on_fill)
+
+
+def count_batches(job: Job, samples: Samples | ShardedSamples, world: int = 1) -> int:
+    """Gives how many batches each of ``world`` processes has in an epoch of training."""
+    if isinstance(samples, ShardedSamples):
+        return stream_batches(job, stream_length(job, samples, learns=True), world, learns=True)
+    return len(train_sampler(job, samples, (0, world)))
+
+
+def train_sampler(job: Job, samples: Samples, place: tuple[int, int] = (0, 1)) -> EpochSampler:
+    """Gives the order of samples to learn from; its length is the number of batches of an epoch."""
     size = job.training.batch_size
-    settings: dict[str, Any] = {
-        "seed": job.training.seed,
-        "rank": place[0],
-        "world": place[1],
-    }
+    settings: dict[str, Any] = {"seed": job.training.seed, "rank": place[0], "world": place[1]}
     sampler = EpochSampler(len(samples), size, **settings)
     if sampler.smallest_batch == 1 and len(sampler) > 1:
         # Batch norms cannot learn from one sample; another is left out in each epoch.
         sampler = EpochSampler(len(samples), size, drop_last=True, **settings)
-    views = job.training.cache_views if augment.is_random and cache is not None else 0
-    return _loader(job, model, dataset, sampler, cache=cache, views=views, on_fill=on_fill)
+    return sampler
 
 
 def val_loader(
     job: Job,
     model: FusedModel,
-    samples: Samples,
+    samples: Samples | ShardedSamples,
     *,
     cache: FeatureCache | None,
     place: tuple[int, int] = (0, 1),
-) -> FeatureLoader:
+) -> FeatureLoader | StreamLoader:
     """Gives the loader of samples in their order, as they are."""
+    if isinstance(samples, ShardedSamples):
+        return StreamLoader(job, model, samples, None, learns=False, place=place)
     sampler = EpochSampler(
         len(samples), job.training.batch_size, shuffle=False, rank=place[0], world=place[1]
     )

@@ -19,6 +19,8 @@ from fusionkit.training.seeds import seed_step
 
 __all__ = ["FusionModule"]
 
+MOST_WARNINGS = 3
+
 
 class FusionModule(pl.LightningModule):
     """The cross entropy of a fused model, its optimizer and schedule, and what is measured.
@@ -56,6 +58,12 @@ class FusionModule(pl.LightningModule):
         """Gives the logits "b k" of a ``FeatureBatch``."""
         logits: Tensor = self.model(batch.inputs, batch.features)
         return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Forgets the epoch before, which a state that was saved at its end still knows."""
+        for metric in self.measured.values():
+            assert isinstance(metric, Metric)
+            metric.reset()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Makes the step's random numbers a function of the seed and its place in the run."""
@@ -118,9 +126,10 @@ class FusionModule(pl.LightningModule):
     def _diverged(self, batch: Any, loss: Tensor, index: int) -> TrainingError:
         said = ""
         if not batch.features:
-            said = "".join(f"{each} " for each in self.model.diagnose(batch.inputs).warnings)
+            found = self.model.diagnose(batch.inputs).warnings
+            said = "".join(f"{each}. " for each in found[:MOST_WARNINGS])
         return TrainingError(
-            f"the loss is {float(loss)} at epoch {self.current_epoch}, batch {index}: the training "
-            f"has diverged. {said}What was saved before is kept; go on from it with a lower "
-            "learning rate, or with clip: 1.0"
+            f"the loss is {loss.item()} at epoch {self.current_epoch}, batch {index}: the training "
+            f"has diverged. {said}What was saved before is kept; begin another run with a "
+            "lower training.lr, or with training.clip: 1.0"
         )

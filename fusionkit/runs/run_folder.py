@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusionkit.errors import ConfigError
+from fusionkit.errors import ConfigError, DataError
 from fusionkit.runs.environment import describe_environment
 from fusionkit.runs.job_file import format_job
 from fusionkit.runs.settings import Job
@@ -17,6 +17,11 @@ __all__ = ["RunFolder"]
 
 
 IDENTITY = "identity.json"
+SCHEDULE = "schedule.txt"
+ENVIRONMENT = "environment.json"
+RECIPE, BEST, STATES, EVENTS = "recipe.yaml", "best", "states", "tensorboard"
+FIGURES, RESULT = "metrics.csv", "result.json"
+OWN = (IDENTITY, SCHEDULE, ENVIRONMENT, RECIPE, BEST, STATES, EVENTS, FIGURES, RESULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +37,66 @@ class RunFolder:
     @property
     def recipe(self) -> Path:
         """The job, with everything that was left open decided."""
-        return self.path / "recipe.yaml"
+        return self.path / RECIPE
 
     @property
     def best(self) -> Path:
         """The best model, as ``fusionkit.save`` writes it."""
-        return self.path / "best"
+        return self.path / BEST
 
     @property
     def states(self) -> Path:
         """What the run goes on from when it was stopped."""
-        return self.path / "states"
+        return self.path / STATES
+
+    @property
+    def events(self) -> Path:
+        """What TensorBoard shows."""
+        return self.path / EVENTS
 
     @property
     def figures(self) -> Path:
         """What was measured in each epoch."""
-        return self.path / "metrics.csv"
+        return self.path / FIGURES
 
     @property
     def result(self) -> Path:
         """How the run ended; there once it has."""
-        return self.path / "result.json"
+        return self.path / RESULT
+
+    def refuse_used(self, *, resume: bool) -> None:
+        """Refuses a folder in which something else lies, or a run that would be lost.
+
+        A run that was stopped before it had anything to go on from is no such run: the same
+        command begins it anew.
+
+        Raises:
+            ConfigError: says what lies there, and what to do.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise ConfigError(f"{self.path} is no folder; choose another with --out")
+        there = sorted(each.name for each in self.path.iterdir() if not each.name.startswith("."))
+        others = [name for name in there if name not in OWN]
+        if others and not self.recipe.exists():
+            raise ConfigError(
+                f"{self.path} holds other files ({', '.join(others[:3])}); choose another with "
+                "--out"
+            )
+        if self.has_learned() and not resume:
+            raise ConfigError(
+                f"{self.path} holds a run already; go on with it by --resume, or choose another "
+                "folder with --out"
+            )
+
+    def has_learned(self) -> bool:
+        """Tells whether there is anything that would be lost if the run began anew."""
+        states = any(self.states.glob("*step-*")) if self.states.is_dir() else False
+        return states or self.best.exists() or self.result.exists()
 
     def begin(self, job: Job, identity: dict[str, Any], schedule: str) -> None:
-        """Writes what is known before the first step.
+        """Writes what is known before the first step, in place of what an empty-handed run left.
 
         Args:
             job: with everything decided.
@@ -65,28 +106,17 @@ class RunFolder:
         Raises:
             DataError: the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.figures.unlink(missing_ok=True)
+            for old in self.events.glob("events.out.tfevents.*"):
+                old.unlink()
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror or error}") from error
         self._write_json(self.path / IDENTITY, identity)
         write_whole(self.recipe, lambda file: file.write(format_job(job)))
-        write_whole(self.path / "schedule.txt", lambda file: file.write(schedule + "\n"))
-        self._write_json(self.path / "environment.json", describe_environment())
-
-    def refuse_used(self, *, resume: bool) -> None:
-        """Refuses a folder in which another run, or something else, lies."""
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise ConfigError(f"{self.path} is no folder; choose another with --out")
-        there = sorted(each.name for each in self.path.iterdir() if not each.name.startswith("."))
-        if there and not self.recipe.exists():
-            raise ConfigError(
-                f"{self.path} holds other files ({', '.join(there[:3])}); choose another with --out"
-            )
-        if there and not resume:
-            raise ConfigError(
-                f"{self.path} holds a run already; go on with it by --resume, or choose another "
-                "folder with --out"
-            )
+        write_whole(self.path / SCHEDULE, lambda file: file.write(schedule + "\n"))
+        self._write_json(self.path / ENVIRONMENT, describe_environment())
 
     def read_identity(self) -> dict[str, Any] | None:
         """Gives what ``begin`` was told of the run, or ``None`` where none was begun."""

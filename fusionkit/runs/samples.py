@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fusionkit.data import Samples, find_splits, open_samples, split_samples
+from fusionkit.data import Samples, ShardedSamples, find_splits, open_samples, split_samples
 from fusionkit.errors import ConfigError, DataError
 from fusionkit.recipe.values import Recipe
 from fusionkit.runs.settings import DataSettings, Job
+from fusionkit.runs.streams import is_sharded, open_shards, shard_splits
 
-__all__ = ["JobSamples", "complete_recipe", "input_names", "open_job_samples", "open_split"]
+__all__ = [
+    "JobSamples",
+    "complete_recipe",
+    "input_names",
+    "open_job_samples",
+    "open_split",
+    "splits_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +30,8 @@ class JobSamples:
         held_out: whether the latter were taken from the training split, which had no other.
     """
 
-    train: Samples
-    val: Samples
+    train: Samples | ShardedSamples
+    val: Samples | ShardedSamples
     held_out: bool
 
 
@@ -34,18 +42,34 @@ def open_job_samples(job: Job) -> JobSamples:
         ConfigError: the job names none.
         DataError: they cannot be read, or there is only one class.
     """
-    there = find_splits(job.data.source, input_names(job.recipe)) if job.data.source else ()
+    there = splits_of(job)
     train = open_split(job.data, job.recipe, job.data.train if there else None)
     if len(train.classes) < 2:
+        where = f"the split {job.data.train!r} of {job.data.source}" if there else job.data.source
         raise DataError(
-            f"{job.data.source} has {len(train.classes)} class ({', '.join(train.classes)}); there "
-            "must be two to tell apart"
+            f"{where} has {len(train.classes)} class ({', '.join(train.classes)}); there must be "
+            "two to tell apart, a folder or label each"
         )
     if job.data.val in there:
         return JobSamples(
             train, open_split(job.data, job.recipe, job.data.val, train.classes), False
         )
+    if isinstance(train, ShardedSamples):
+        raise DataError(
+            f"{job.data.source} has no shards of a split {job.data.val!r} to validate on; it has "
+            f"{', '.join(there) or 'none'}. Shards cannot be divided: put some into "
+            f"{job.data.source}/{job.data.val}"
+        )
     return JobSamples(*split_samples(train, job.data.val_share, job.training.seed), True)
+
+
+def splits_of(job: Job) -> tuple[str, ...]:
+    """Gives the names of the splits that the job's source has; none where it is not divided."""
+    if job.data.source is None:
+        return ()
+    if is_sharded(job.data.source):
+        return shard_splits(job.data.source)
+    return find_splits(job.data.source, input_names(job.recipe))
 
 
 def input_names(recipe: Recipe) -> tuple[str, ...]:
@@ -55,10 +79,12 @@ def input_names(recipe: Recipe) -> tuple[str, ...]:
 
 def open_split(
     data: DataSettings, recipe: Recipe, split: str | None, classes: tuple[str, ...] | None = None
-) -> Samples:
+) -> Samples | ShardedSamples:
     """Opens one split of what a job names; ``None`` for a source without splits."""
     if data.source is None:
         raise ConfigError("there are no data: name them with --data, or as data.source")
+    if is_sharded(data.source):
+        return open_shards(data, input_names(recipe), split, classes)
     return open_samples(
         data.source,
         split,

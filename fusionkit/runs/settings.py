@@ -47,6 +47,7 @@ class DataSettings:
             as most fine-tuning does.
         broken: what happens to a sample that cannot be read: ``"stop"`` or ``"skip"``.
         workers: processes that read and decode; 0 does it in the main one.
+        length: of shards, how many samples an epoch of training has; ``None`` for all there are.
     """
 
     source: str | None = None
@@ -58,6 +59,7 @@ class DataSettings:
     augment: bool | Mapping[str, Any] = False
     broken: Literal["stop", "skip"] = "stop"
     workers: int = 0
+    length: int | None = None
 
     def __post_init__(self) -> None:
         if not is_number(self.val_share) or not 0 < self.val_share < 1:
@@ -65,6 +67,7 @@ class DataSettings:
         if self.train == self.val:
             raise ConfigError(f"train and val are one split, {self.train!r:.80}")
         _check_counts(self, workers=0)
+        _check_counts(self, optional=True, length=1)
         Augment.from_data(self.augment)  # says what is wrong with it
 
     @property
@@ -137,7 +140,8 @@ class TrainingSettings:
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value < math.inf or (name == "lr" and not value):
-                raise ConfigError(f"{name} is a positive number, got {value!r:.80}")
+                wanted = "a positive number" if name == "lr" else "a number, zero or more"
+                raise ConfigError(f"{name} is {wanted}, got {value!r:.80}")
         if self.clip is not None and not (is_number(self.clip) and 0 < self.clip < math.inf):
             raise ConfigError(
                 f"clip is the norm that gradients are cut to, a positive number or null; got "

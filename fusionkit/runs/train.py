@@ -12,24 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fusionkit.cache import FeatureCache
+from fusionkit.errors import ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.callbacks.average import AverageCallback
 from fusionkit.runs.callbacks.best import KeepBest
 from fusionkit.runs.callbacks.figures import Figures, read_figures
 from fusionkit.runs.callbacks.progress import Progress, format_row
 from fusionkit.runs.callbacks.save_states import SaveStates
-from fusionkit.runs.loaders import EpochLoader, Passes, train_loader, val_loader
+from fusionkit.runs.loaders import EpochLoader, Passes, count_batches, train_loader, val_loader
 from fusionkit.runs.module import FusionModule
+from fusionkit.runs.processes import name_lost_processes
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples
 from fusionkit.runs.settings import Job
 from fusionkit.training.checkpoint_io import StateCheckpointIO
 from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 from fusionkit.training.lightning import PolicyCallback
+from fusionkit.training.lightning_signals import SaveOnSignal
 from fusionkit.training.resume.processes import process_rank, world_size
 from fusionkit.training.resume.run_states import RunStates
 
@@ -74,14 +78,14 @@ def train(
     from fusionkit.runs.fit import save_best
 
     settings = job.training
-    place = (process_rank(), world_size())
-    learn = EpochLoader(train_loader(job, model, samples.train, cache=cache, place=place))
-    check = Passes(val_loader(job, model, samples.val, cache=cache, place=place))
-    module = FusionModule(model, settings, len(learn))
+    batches = count_batches(job, samples.train, settings.devices * settings.nodes)
+    module = FusionModule(model, settings, batches)
+    loaders = RunLoaders(job, model, samples, cache)
     best = KeepBest(settings.monitor, lambda found: save_best(model, run, job, found))
     averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []
     patience = settings.patience
     mode = "max" if settings.monitor == "val_accuracy" else "min"
+    saves = SaveStates(states, settings.save_every)
     callbacks: list[pl.Callback] = [
         PolicyCallback(model),
         DistributedPolicy(),
@@ -90,21 +94,22 @@ def train(
         Figures(run.figures, lambda row: _tell(told, row, settings.epochs)),
         *([EarlyStopping(settings.monitor, mode=mode, patience=patience)] if patience else []),
         *([Progress(told)] if told is not None else []),
-        SaveStates(states, settings.save_every),
+        saves,
+        SaveOnSignal(saves.place),
     ]
     start = time.perf_counter()
-    with _quiet():
-        trainer = pl.Trainer(
+    with _quiet(), name_lost_processes():
+        trainer = _build_trainer(
             max_epochs=settings.epochs,
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.nodes,
             strategy=settings.strategy,
-            precision=settings.precision,  # type: ignore[arg-type]
+            precision=settings.precision,
             gradient_clip_val=settings.clip,
             accumulate_grad_batches=settings.accumulate,
             callbacks=callbacks,
-            logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+            logger=TensorBoardLogger(run.path, name=run.events.name, version=""),
             plugins=[StateCheckpointIO()],
             deterministic="warn" if torch.cuda.is_available() else None,
             default_root_dir=run.path,
@@ -115,9 +120,38 @@ def train(
             enable_model_summary=False,
             log_every_n_steps=1,
         )
-        trainer.fit(module, learn, check, ckpt_path=None if resume is None else str(resume))
+        trainer.fit(module, datamodule=loaders, ckpt_path=None if resume is None else str(resume))
     before = [float(row["seconds"]) for row in read_figures(run.figures)] if resume else []
     return best.epoch, max(sum(before), time.perf_counter() - start)
+
+
+class RunLoaders(pl.LightningDataModule):
+    """Makes the loaders in each process, once it knows which one it is."""
+
+    def __init__(
+        self, job: Job, model: FusedModel, samples: JobSamples, cache: FeatureCache | None
+    ) -> None:
+        super().__init__()
+        self._given, self._samples, self._cache = (job, model), samples, cache
+
+    def train_dataloader(self) -> EpochLoader:
+        """Gives this process's share of the samples to learn from."""
+        place = (process_rank(), world_size())
+        return EpochLoader(
+            train_loader(*self._given, self._samples.train, cache=self._cache, place=place)
+        )
+
+    def val_dataloader(self) -> Passes:
+        """Gives this process's share of the samples held out."""
+        place = (process_rank(), world_size())
+        return Passes(val_loader(*self._given, self._samples.val, cache=self._cache, place=place))
+
+
+def _build_trainer(**settings: Any) -> pl.Trainer:
+    try:
+        return pl.Trainer(**settings)
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"section training: Lightning says: {error}") from error
 
 
 def _tell(console: Console | None, row: dict[str, Any], epochs: int) -> None:

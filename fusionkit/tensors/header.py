@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,10 +45,14 @@ class Header:
     Attributes:
         tensors: by name.
         metadata: text by name; may be empty.
+        raw: what it was read from.
+        data_size: how many bytes lie behind it.
     """
 
     tensors: dict[str, TensorEntry]
     metadata: dict[str, str]
+    raw: bytes = field(default=b"", repr=False, compare=False)
+    data_size: int = field(default=0, repr=False, compare=False)
 
 
 def read_header(path: str | Path) -> Header:
@@ -69,8 +73,14 @@ def read_header(path: str | Path) -> Header:
     return header
 
 
-def take_header(file: BinaryIO, path: Path) -> Header:
-    """Reads and checks the header of an open file, and leaves the file where its data begin."""
+def take_header(file: BinaryIO, path: Path, known: Header | None = None) -> Header:
+    """Reads and checks the header of an open file, and leaves the file where its data begin.
+
+    Args:
+        file: that is read.
+        path: of the file, for messages.
+        known: the header that the file had before, which is not checked again if it is the same.
+    """
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little") if len(start) == 8 else 0
@@ -78,7 +88,10 @@ def take_header(file: BinaryIO, path: Path) -> Header:
         start += file.read(LONGEST_MAGIC - len(start))
         raise CheckpointError(describe_foreign(path, start, size))
     raw = file.read(length)
-    return parse_header(raw, size - 8 - length, path)
+    data_size = size - 8 - length
+    if known is not None and (raw, data_size) == (known.raw, known.data_size):
+        return known
+    return parse_header(raw, data_size, path)
 
 
 def parse_header(raw: bytes, data_size: int, path: Path) -> Header:
@@ -108,7 +121,7 @@ def parse_header(raw: bytes, data_size: int, path: Path) -> Header:
             f"{path}: the header promises {expected:,} bytes of data, the file has {data_size:,}; "
             "it was cut short or is damaged, so fetch or save it again"
         )
-    return Header(tensors, metadata)
+    return Header(tensors, metadata, raw, data_size)
 
 
 def check_name(name: str) -> None:

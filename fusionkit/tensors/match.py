@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.errors import CheckpointError
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.refresh import drop_old_tables
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.state import nonfinite_problem, state_of
@@ -24,6 +25,8 @@ def load_tensors(
     *,
     missing: Sequence[str] = (),
     adopt: bool = False,
+    finite: KnownFinite | None = None,
+    targets: Mapping[str, Tensor] | None = None,
 ) -> LoadReport:
     """Copies tensors into the parameters and buffers of the same names.
 
@@ -38,6 +41,8 @@ def load_tensors(
         missing: globs over names of the module that the file may lack.
         adopt: whether the module may keep the tensors themselves as its memory, where type and
             device agree; nobody else may then hold on to them.
+        finite: the tensors of which it is known that their values are finite.
+        targets: what ``state_of`` gave for the module, where it was asked already.
 
     Raises:
         CheckpointError: a name is missing, unexpected, of another shape or kind, holds values
@@ -45,7 +50,7 @@ def load_tensors(
             allowed in buffers, where masks have them.
     """
     try:
-        targets = state_of(module)
+        targets = state_of(module) if targets is None else targets
     except CheckpointError as error:
         raise CheckpointError(f"cannot load {source}: {error}") from error
     report = plan_load(targets, tensors, source, ignore, missing)
@@ -53,7 +58,7 @@ def load_tensors(
     if problems:
         raise CheckpointError(f"{source} does not fit: {problems}")
     values = _convert(targets, tensors, report, source)
-    _check_values(targets, values, source)
+    _check_values(targets, values, source, finite or KnownFinite())
     with torch.no_grad():
         for name, value in values.items():
             target = targets[name]
@@ -143,11 +148,14 @@ def _convert(
     return values
 
 
-def _check_values(targets: Mapping[str, Tensor], values: Mapping[str, Tensor], source: str) -> None:
+def _check_values(
+    targets: Mapping[str, Tensor], values: Mapping[str, Tensor], source: str, finite: KnownFinite
+) -> None:
     first: dict[int, str] = {}
     for name, value in values.items():
         target = targets[name]
-        problem = nonfinite_problem(value, isinstance(target, nn.Parameter))
+        known = value in finite
+        problem = "" if known else nonfinite_problem(value, isinstance(target, nn.Parameter))
         if problem:
             raise CheckpointError(
                 f"{source}: {name!r:.200} {problem}; the file is damaged, or its training diverged"

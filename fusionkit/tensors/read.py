@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 
 import torch
@@ -11,14 +11,23 @@ from torch import Tensor
 
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.dtypes import DTYPES
+from fusionkit.tensors.finite import KnownFinite, has_finite_sum
 from fusionkit.tensors.header import Header, TensorEntry, take_header
 
 __all__ = ["read_tensors"]
 
 CHUNK = 1 << 20
+SUMMED = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
+"""Types whose values have a sum that costs little."""
 
 
-def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, Tensor]:
+def read_tensors(
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    finite: KnownFinite | None = None,
+    known: Header | None = None,
+) -> dict[str, Tensor]:
     """Reads every tensor, after checking the header.
 
     The bytes are read out of the file, each tensor's into memory of its own, so that a file that
@@ -28,6 +37,9 @@ def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, Te
     Args:
         path: of the file.
         sha256: the checksum that the whole file must have, in hexadecimal digits.
+        finite: takes note of the tensors that hold finite values only, which costs least while
+            they are read.
+        known: the file's header, where it was read before.
 
     Raises:
         CheckpointError: the file is not a whole safetensors file, or has another checksum.
@@ -36,20 +48,24 @@ def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, Te
     try:
         if not path.is_file():
             raise CheckpointError(f"there is no file {path}")
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             try:
-                header = take_header(file, path)
+                header = take_header(file, path, known)
             except CheckpointError as error:
                 if sha256 is not None:
                     raise _changed(path) from error
                 raise
-            return _read(file, header, path, sha256)
+            return _read(file, header, path, sha256, finite)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
 
 
 def _read(
-    file: BufferedReader, header: Header, path: Path, sha256: str | None
+    file: FileIO,
+    header: Header,
+    path: Path,
+    sha256: str | None,
+    finite: KnownFinite | None,
 ) -> dict[str, Tensor]:
     digest = None if sha256 is None else hashlib.sha256()
     if digest is not None:
@@ -59,7 +75,9 @@ def _read(
     tensors: dict[str, Tensor] = {}
     for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].start):
         value = torch.empty(entry.shape, dtype=DTYPES[entry.dtype], device="cpu")
-        _fill(value, file, entry, path, digest)
+        watches = finite is not None and value.dtype in SUMMED
+        if _fill(value, file, entry, path, digest, watches=watches) and finite is not None:
+            finite.add(value)
         tensors[name] = value
     if digest is not None and digest.hexdigest() != sha256:
         raise _changed(path)
@@ -71,24 +89,46 @@ def _read(
 
 def _fill(
     value: Tensor,
-    file: BufferedReader,
+    file: FileIO,
     entry: TensorEntry,
     path: Path,
     digest: hashlib._Hash | None,
-) -> None:
-    """Reads one tensor's bytes from where the file stands."""
+    *,
+    watches: bool,
+) -> bool:
+    """Reads one tensor's bytes from where the file stands; tells if it watched and all is finite.
+
+    Each chunk is hashed and looked at while the processor still has it in its cache.
+    """
     if not value.numel():
-        return
-    memory = value.flatten().view(torch.uint8).numpy().data
+        return False
+    flat = value.view(-1)
+    memory = flat.view(torch.uint8).numpy().data
+    step = CHUNK // value.element_size()
     for start in range(0, len(memory), CHUNK):
         part = memory[start : start + CHUNK]
-        if file.readinto(part) != len(part):
+        if _read_into(part, file) != len(part):
             raise CheckpointError(
                 f"{path} was cut short while it was read: {entry.end:,} bytes of data were "
                 "promised; fetch or save it again"
             )
         if digest is not None:
             digest.update(part)
+        if watches:
+            first = start // value.element_size()
+            watches = has_finite_sum(flat[first : first + step])
+    return watches
+
+
+def _read_into(part: memoryview, file: FileIO) -> int:
+    """Fills memory from a file, and gives how many bytes there were."""
+    done = 0
+    while done < len(part):
+        count = file.readinto(part[done:])
+        if not count:
+            break
+        done += count
+    return done
 
 
 def _changed(path: Path) -> CheckpointError:

@@ -12,7 +12,7 @@ def drop_old_tables(module: nn.Module) -> None:
 
     Some trunks keep tables in eval mode, such as biases by position, and drop them only when
     the mode is set. Each module is asked itself, since one above it may keep it in eval mode;
-    of those that do nothing but note the mode, none is.
+    of those that do nothing but note the mode, or whose class says ``keeps_no_tables``, none is.
     """
     were = [(part, part.training) for part in module.modules()]
     for mode in (True, False):
@@ -25,4 +25,6 @@ def drop_old_tables(module: nn.Module) -> None:
 
 
 def _does_more(part: nn.Module) -> bool:
+    if getattr(type(part), "keeps_no_tables", False):
+        return False
     return type(part).train is not nn.Module.train or "train" in vars(part)

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fusionkit.errors import CheckpointError, did_you_mean
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.header import Header, TensorEntry, read_header
 from fusionkit.tensors.index import read_index
 from fusionkit.tensors.read import read_tensors
@@ -49,13 +50,17 @@ class TensorSource:
         }
 
     def read(
-        self, sha256: str | None = None, checksums: Mapping[str, str] | None = None
+        self,
+        sha256: str | None = None,
+        checksums: Mapping[str, str] | None = None,
+        finite: KnownFinite | None = None,
     ) -> dict[str, Tensor]:
         """Gives every tensor by name, each in memory of its own.
 
         Args:
             sha256: the checksum of the file, in hexadecimal digits; of a single file only.
             checksums: those of several files, by their names.
+            finite: takes note of the tensors that hold finite values only.
 
         Raises:
             CheckpointError: a file has changed since its header was read, is damaged, or has
@@ -68,7 +73,8 @@ class TensorSource:
             )
         tensors: dict[str, Tensor] = {}
         for path, header in self.files.items():
-            found = read_tensors(path, sha256=sha256 or (checksums or {}).get(path.name))
+            checksum = sha256 or (checksums or {}).get(path.name)
+            found = read_tensors(path, sha256=checksum, finite=finite, known=header)
             if found.keys() != header.tensors.keys():
                 raise CheckpointError(f"{path} changed while it was read; read it again")
             tensors.update(found)

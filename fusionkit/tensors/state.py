@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.dtypes import NAMES
+from fusionkit.tensors.finite import has_finite_sum
 
 __all__ = ["nonfinite_problem", "state_of", "state_problems"]
 
@@ -54,6 +55,8 @@ def nonfinite_problem(value: Tensor, is_parameter: bool) -> str:
         value = torch.view_as_real(value.resolve_conj())
     if value.dtype.itemsize == 1:  # there is no arithmetic on eight bits
         value = value.float()
+    if has_finite_sum(value):
+        return ""
     low, high = (float(bound) for bound in torch.aminmax(value))  # NaN goes through to both
     if math.isnan(low):
         return f"holds NaN ({int(value.isnan().sum()):,} of {value.numel():,} values)"
@@ -80,7 +83,8 @@ def _problem_of_kind(value: Tensor) -> str:
         return f"is a {type(value.data).__name__}, which no tensor file holds; gather it first"
     if value.layout is not torch.strided or value.is_quantized:
         return f"is {'quantised' if value.is_quantized else 'sparse'}; make it dense first"
-    if any(size > 1 and value.stride(axis) == 0 for axis, size in enumerate(value.shape)):
+    strides = value.stride()
+    if 0 in strides and any(n > 1 and s == 0 for n, s in zip(value.shape, strides, strict=True)):
         return "is expanded, so that it cannot be written to when loaded; call .contiguous() on it"
     if value.dtype not in NAMES:
         return f"is of type {value.dtype}, which safetensors does not have; convert it first"

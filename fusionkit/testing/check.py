@@ -12,6 +12,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 import torch
 
 from fusionkit.plugins.guard import undo_side_effects
+from fusionkit.testing.seed import set_seed
 
 __all__ = [
     "Check",
@@ -100,7 +101,7 @@ class Check(Generic[Subject]):
         status: Status = "passed"
         cause = ""
         with undo_side_effects(), torch.random.fork_rng(devices=()):
-            torch.manual_seed(0)
+            set_seed(0)
             try:
                 findings.extend(self.ask(subject))
             except NotApplicableError as error:

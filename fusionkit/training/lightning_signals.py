@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -29,11 +30,11 @@ class SaveOnSignal(Checkpoint):
     It is a ``Checkpoint`` so that Lightning calls it after all others.
 
     Args:
-        path: where to, for ``fit(ckpt_path=...)``.
+        path: where to, for ``fit(ckpt_path=...)``; or what gives that, when it is time.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | PathLike[str] | Callable[[pl.Trainer], Path]) -> None:
+        self._place = path if callable(path) else Path(path)
         self._handlers = ExitStack()
         self._stop = StopRequest()
         self._step = 0
@@ -56,7 +57,8 @@ class SaveOnSignal(Checkpoint):
             return
         self._step = trainer.global_step
         if trainer.strategy.reduce_boolean_decision(bool(self._stop), all=False):
-            trainer.save_checkpoint(self.path)
+            place = self._place(trainer) if callable(self._place) else self._place
+            trainer.save_checkpoint(place)
             raise SystemExit(128 + (self._stop.signal or 15))  # another process was told
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -28,8 +28,9 @@ class Unfreezing:
             unfreezing.end_epoch(epoch, {"val_loss": loss})
 
     A run begins with nothing thawed on a plateau, whatever an earlier one of the same model did;
-    ``load_state_dict`` goes on with that one. The callbacks for Lightning and for the Hugging Face Trainer call the same two. Without a
-    ``Freeze.on_plateau`` among the policies, ``model.set_epoch(epoch)`` does as much.
+    ``load_state_dict`` goes on with that one. The callbacks for Lightning and for the Hugging Face
+    Trainer call the same two. Without a ``Freeze.on_plateau`` among the policies,
+    ``model.set_epoch(epoch)`` does as much.
 
     Attributes:
         model: whose policies are followed.

@@ -289,3 +289,30 @@ def test_a_factory_cannot_change_the_recipe():
 
     model = compose(make, options={"sizes": [1]})
     assert model.recipe.branches["a"].options == {"sizes": [1]}
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_what_a_file_fills_may_be_built_empty(tmp_path, can):
+    calls = []
+
+    def make(*, in_channels, weights, num_classes, width=8):
+        calls.append("whole")
+        return OddNet(in_channels, width)
+
+    def empty(*, in_channels, weights, num_classes, width=8):
+        calls.append("empty")
+        return OddNet(in_channels, width) if can else None
+
+    make.build_empty = empty
+    net, path = OddNet(3, 4), tmp_path / "n.safetensors"
+    save_file(net.state_dict(), path)
+    compose(make, options={"width": 4})
+    assert calls == ["whole"], "random values are wanted"
+    calls.clear()
+    model = compose(make, options={"width": 4}, weights=path)
+    assert calls == (["empty"] if can else ["empty", "whole"])
+    for name, value in net.state_dict().items():
+        assert torch.equal(model.branches["a"].state_dict()[name], value)
+    calls.clear()
+    compose(make, options={"width": 4}, weights=fk.Weights(path, missing=["one.*"]))
+    assert calls == ["whole"], "some values may be left at what they were drawn as"

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 import fusionkit as fk
@@ -27,31 +26,34 @@ def run_demo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    folder = tmp_path_factory.mktemp("demo")
+def run_quickly(folder: Path) -> str:
     done = run_demo("demo", "--quick", "--labels-per-class", "5", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return folder, done.stdout
+    return done.stdout
 
 
-def test_it_ends_with_a_table_of_all_four_and_says_which_won(finished: tuple[Path, str]) -> None:
-    _, text = finished
+def test_it_tells_who_won_saves_it_and_can_be_run_again(tmp_path: Path) -> None:
+    text = run_quickly(tmp_path)
     for title in ("convnet alone", "transformer alone", "average", "concatenation"):
         assert title in text
     for column in ("accuracy", "trainable", "seconds"):
         assert column in text
     assert "The winner is the " in text
     assert "bit for bit" in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80, "longer than a terminal"
+    run_the_three_lines(text, tmp_path)
+    model = fk.load(tmp_path / "fusionkit-demo")
+    with torch.no_grad():
+        assert model(Digits.read().images[:3]).shape == (3, 5)
+    before = (tmp_path / "fusionkit-demo" / "model.safetensors").read_bytes()
+    run_quickly(tmp_path)
+    assert (tmp_path / "fusionkit-demo" / "model.safetensors").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fusionkit-demo"]
 
 
-def test_no_line_is_longer_than_a_terminal(finished: tuple[Path, str]) -> None:
-    assert max(len(line.rstrip()) for line in finished[1].splitlines()) <= 80
-
-
-def test_the_three_lines_that_it_shows_work(finished: tuple[Path, str]) -> None:
-    folder, text = finished
+def run_the_three_lines(text: str, folder: Path) -> None:
+    """Runs what it shows as the way to use the winner, as its reader would."""
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     assert len(lines) == 3
     lines[2] = f"scores = {lines[2]}\nassert scores.shape == (1797, 5)"
@@ -65,21 +67,6 @@ def test_the_three_lines_that_it_shows_work(finished: tuple[Path, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_winner_is_saved_and_takes_raw_images(finished: tuple[Path, str]) -> None:
-    model = fk.load(finished[0] / "fusionkit-demo")
-    with torch.no_grad():
-        assert model(Digits.read().images[:3]).shape == (3, 5)
-
-
-def test_it_can_be_run_again_in_the_same_place(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
-    before = (folder / "fusionkit-demo" / "model.safetensors").read_bytes()
-    done = run_demo("demo", "--quick", "--labels-per-class", "5", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert (folder / "fusionkit-demo" / "model.safetensors").read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == ["fusionkit-demo"]
-
-
 def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("mine")
@@ -90,15 +77,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Pat
     assert (tmp_path / "taken" / "thesis.txt").read_text() == "mine"
 
 
-def test_wrong_numbers_are_refused(tmp_path: Path) -> None:
-    done = run_demo("demo", "--labels-per-class", "5000", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "labels per class, got 5000" in done.stderr
+def test_wrong_numbers_are_refused(tmp_path: Path, monkeypatch, piped) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, error = piped("demo", "--labels-per-class", "5000")
+    assert code == 2
+    assert "labels per class, got 5000" in error
     assert list(tmp_path.iterdir()) == []
-    assert run_demo("demo", "--epochs", "0", cwd=tmp_path).returncode == 2
+    assert piped("demo", "--epochs", "0")[0] == 2
 
 
-def test_help_says_what_it_does(tmp_path: Path) -> None:
-    done = run_demo("demo", "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "--labels-per-class" in done.stdout
+def test_help_says_what_it_does(piped) -> None:
+    code, text, _ = piped("demo", "--help")
+    assert code == 0
+    assert "--labels-per-class" in text

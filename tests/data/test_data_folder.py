@@ -133,7 +133,9 @@ def test_an_empty_class_folder_is_named(pets: Path):
 
 def test_a_folder_without_classes(tmp_path: Path):
     put(tmp_path / "a.png")
-    with pytest.raises(fk.DataError, match=r"has no class folders.*use open_predict"):
+    with pytest.raises(
+        fk.DataError, match=r"has no class folders.*`fusionkit predict`, or open_predict"
+    ):
         open_samples(tmp_path)
 
 

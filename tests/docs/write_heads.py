@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from heads_page.drawing import draw
@@ -14,9 +15,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "heads.md"
 FOLDER = PAGE.with_suffix("")
 
 
-def write_all() -> dict[Path, str]:
-    """Gives the text of each file: the page, and a drawing of each head."""
-    heads = survey_heads()
+def write_all(counted: Collection[tuple[int, int]] | None = None) -> dict[Path, str]:
+    """Gives the text of each file: the page, and a drawing of each head.
+
+    Args:
+        counted: the widths and numbers of branches for which FLOPs are counted; all by default.
+    """
+    heads = survey_heads(counted=counted)
     drawings = {FOLDER / f"{head.name}.svg": draw(head.name, head.card) for head in heads}
     return {PAGE: write_page(heads), **drawings}
 

@@ -30,6 +30,15 @@ CALLS = {
         F.batch_norm,
         (leaf(2, 4), torch.zeros(4).to("meta"), torch.ones(4).to("meta"), leaf(4), None),
     ),
+    "relu": (F.relu, (leaf(2, 3),)),
+    "gelu": (F.gelu, (leaf(2, 3),)),
+    "sum": (torch.add, (leaf(2, 3), leaf(2, 3))),
+    "sum by a vector": (torch.add, (leaf(2, 3), leaf(3))),
+    "sum of other shapes": (torch.add, (leaf(2, 1), leaf(2, 3))),
+    "product": (torch.mul, (leaf(2, 3), leaf(3))),
+    "product with a number": (torch.mul, (leaf(2, 3), 2)),
+    "product of types": (torch.mul, (leaf(2, 3), leaf(2, 3).double())),
+    "product of counts": (torch.mul, (torch.ones(2, 3, dtype=torch.long).to("meta"), 0.5)),
     "attention": (
         F.scaled_dot_product_attention,
         (leaf(2, 3, 5, 4), leaf(2, 3, 7, 4), leaf(2, 3, 7, 6)),
@@ -72,9 +81,27 @@ def test_grouped_attention_is_left_to_torch():
     assert answer.shape == (2, 6, 5, 4)
 
 
-def test_what_does_not_fit_fails_as_the_layer_would():
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        (F.linear, (leaf(2, 5), leaf(6, 4))),
+        (F.linear, (leaf(2, 4), leaf(6, 4), leaf(5))),
+        (F.layer_norm, (leaf(2, 5), (4,), leaf(4))),
+        (F.batch_norm, (leaf(2, 4), leaf(4).detach(), leaf(4).detach(), leaf(3), None)),
+        (F.group_norm, (leaf(2, 5, 3), 2)),
+        (F.scaled_dot_product_attention, (leaf(2, 3, 4), leaf(2, 3, 5), leaf(2, 3, 5))),
+        (torch.add, (leaf(2, 5), leaf(2, 4))),
+    ],
+)
+def test_what_does_not_fit_fails_as_the_layer_would(call, arguments):
     with Sketch(), pytest.raises(RuntimeError):
-        F.linear(leaf(2, 5), leaf(6, 4))
+        call(*arguments)
+
+
+def test_an_activation_in_place_is_the_same_object():
+    x = leaf(2, 3) + 1
+    with Sketch():
+        assert F.relu(x, inplace=True) is x
 
 
 def test_where_there_are_values_they_are_computed():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import struct
-from contextlib import nullcontext
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,8 @@ from fusionkit.testing.sweep.coverage import read_results
 from fusionkit.testing.sweep.row import Row
 
 RESULTS = Path(__file__).parents[2] / "coverage"
-LARGE = 30_000_000
-MIDDLE = 8_000_000
-"""Above, they are marked slow."""
+LARGE = 8_000_000
+"""Parameters, above which a file is asked by its header."""
 
 
 def smallest() -> list[Row]:
@@ -44,10 +42,7 @@ def smallest() -> list[Row]:
 
 
 def parametrize(rows: list[Row]) -> Any:
-    marks = {row.model: [pytest.mark.slow] if row.parameters > MIDDLE else [] for row in rows}
-    cases = [
-        pytest.param(row, id=row.model.partition("/")[2], marks=marks[row.model]) for row in rows
-    ]
+    cases = [pytest.param(row, id=row.model.partition("/")[2]) for row in rows]
     return pytest.mark.parametrize("row", cases)
 
 
@@ -115,7 +110,11 @@ def test_a_large_file_of_timms_has_every_name_and_shape(row: Row, tmp_path: Path
     with torch.device("meta"):
         stock = timm.create_model(row.model.partition("/")[2], **row.options)
         backbone = fk.Catalog.installed().backbone(row.model).factory(**row.options)
-    path = write_header(stock, tmp_path / "model.safetensors")
+    assert_every_name_and_shape(stock, backbone, tmp_path / "model.safetensors")
+
+
+def assert_every_name_and_shape(stock: nn.Module, backbone: fk.Backbone, path: Path) -> None:
+    write_header(stock, path)
     report = plan_trunk(backbone, open_source(path), fk.Weights(path))
     assert not report.problems()
     assert not report.renamed
@@ -140,30 +139,47 @@ def write_header(model: nn.Module, path: Path) -> Path:
     return path
 
 
-HEAVY = ("alexnet", "vgg11_bn", "vit_b_32", "maxvit_t", "mvit_v2_s", "swin3d_t", "r3d_18")
-
-
-@pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.name in HEAVY else [])
-        for each in EXAMPLES
-    ],
+HEAVY = (
+    *("alexnet", "vgg11_bn", "vit_b_32", "maxvit_t", "efficientnet_v2_s", "swin_v2_t"),
+    *("mvit_v2_s", "swin3d_t", "r3d_18", "s3d"),
 )
+"""Asked by the header; each family's own answer is compared in test_torchvision_backbone.py."""
+
+
+def of(*, heavy: bool) -> Any:
+    chosen = [example for example in EXAMPLES if (example.name in HEAVY) is heavy]
+    return pytest.mark.parametrize("example", chosen, ids=lambda example: example.name)
+
+
+def build_stock(example: Example) -> Any:
+    auxiliary = {"init_weights": False} if example.name in ("googlenet", "inception_v3") else {}
+    return get_model_builder(example.name)(weights=None, **example.options, **auxiliary)
+
+
+@of(heavy=False)
 @torch.no_grad()
 def test_a_file_of_torchvisions_gives_what_its_own_model_gives(
     example: Example, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    auxiliary = {"init_weights": False} if example.name in ("googlenet", "inception_v3") else {}
-    with small_clips() if example.frames else nullcontext():
-        stock = get_model_builder(example.name)(weights=None, **example.options, **auxiliary)
-        timm_zoo.perturb(stock)
-        path = write(stock.eval(), tmp_path / "model.safetensors")
-        name = f"torchvision/{example.name}"
-        kept = branch_of(name, path, example.classes, **example.options)
-        dropped = branch_of(name, path, None, **example.options)
+    stock = build_stock(example)
+    timm_zoo.perturb(stock)
+    path = write(stock.eval(), tmp_path / "model.safetensors")
+    name = f"torchvision/{example.name}"
+    kept = branch_of(name, path, example.classes, **example.options)
+    dropped = branch_of(name, path, None, **example.options)
     x = example.inputs()[:1]
     features = kept(x, fk.Reads(vector=True, logits=True))
     assert_same(features.logits, stock(x))
     assert_same(dropped(x, fk.Reads(vector=True)).vector, features.vector)
+
+
+@of(heavy=True)
+@pytest.mark.parametrize("classifier", [True, False], ids=["kept", "dropped"])
+def test_a_heavy_file_of_torchvisions_has_every_name_and_shape(
+    example: Example, classifier: bool, tmp_path: Path
+) -> None:
+    with example.meta(), small_clips():
+        stock = build_stock(example)
+        backbone = example.build(num_classes=example.classes if classifier else None)
+    assert_every_name_and_shape(stock, backbone, tmp_path / "model.safetensors")

@@ -6,6 +6,7 @@ import copy
 import pickle
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchvision_zoo import EXAMPLES, Example, perturb
 
-from fusionkit import AssemblyError, Backbone, DataError, Reads
+from fusionkit import AssemblyError, Backbone, DataError, Features, Reads
 from fusionkit.model.anatomy import read_anatomy
 
 
@@ -29,6 +30,12 @@ class Case:
     @property
     def every_level(self) -> tuple[int, ...]:
         return tuple(range(len(self.kept.levels)))
+
+    @cached_property
+    def full(self) -> Features:
+        """What the first gives of the example's inputs, all of it; nothing is to be changed."""
+        with torch.no_grad():
+            return self.kept(self.example.inputs(), Reads(True, self.every_level, True))
 
 
 @pytest.fixture(scope="module", params=EXAMPLES, ids=lambda example: example.name)
@@ -73,8 +80,7 @@ def seen_by(layer: nn.Module, stock: nn.Module, x: Tensor) -> Tensor:
 def test_gives_what_torchvision_computes(case: Case) -> None:
     x = case.example.inputs()
     case.kept.check_input(x)
-
-    features = case.kept(x, Reads(True, case.every_level, True))
+    features = case.full
 
     assert torch.equal(features.logits, case.stock(x))
     assert features.logits.shape == (len(x), case.kept.num_classes)
@@ -88,8 +94,7 @@ def test_gives_what_torchvision_computes(case: Case) -> None:
 
 @torch.no_grad()
 def test_a_dropped_classifier_changes_nothing_else(case: Case) -> None:
-    x = case.example.inputs()
-    full = case.kept(x, Reads(True, case.every_level, True))
+    x, full = case.example.inputs(), case.full
 
     features = case.dropped(x, Reads(True, case.every_level))
 
@@ -108,8 +113,7 @@ def test_levels_are_what_comes_out(case: Case) -> None:
     backbone = copy.deepcopy(case.dropped).to("meta")
     x = case.example.inputs()
     reads = Reads(maps=case.every_level)
-
-    maps = case.kept(x, reads).maps
+    maps = case.full.maps
 
     assert len(maps) == len(case.kept.levels) >= 4
     strides = [level.stride for level in case.kept.levels]
@@ -129,8 +133,7 @@ def test_levels_are_what_comes_out(case: Case) -> None:
 
 @torch.no_grad()
 def test_each_request_gives_the_same_as_the_full_one(case: Case) -> None:
-    x = case.example.inputs()
-    full = case.kept(x, Reads(True, case.every_level, True))
+    x, full = case.example.inputs(), case.full
     middle = len(case.kept.levels) // 2
 
     assert torch.equal(case.kept(x, Reads(vector=True)).vector, full.vector)
@@ -239,8 +242,8 @@ def test_copies_and_pickles_at_any_moment(case: Case) -> None:
     reads = Reads(True, (0, len(case.kept.levels) - 1), True)
     x = case.example.inputs()
     backbone = copy.deepcopy(case.kept)
-    with torch.no_grad():
-        expected = backbone(x, reads)
+    full = case.full
+    expected = full._replace(maps=(full.maps[0], full.maps[-1]))
     features = backbone.train()(x, reads)
     features.logits.sum().backward()
 
@@ -258,7 +261,7 @@ def test_copies_and_pickles_at_any_moment(case: Case) -> None:
         assert all(map(torch.equal, other.maps, expected.maps))
 
 
-@pytest.mark.parametrize("channels", [1, 4, 20])
+@pytest.mark.parametrize("channels", [1, 20])
 @torch.no_grad()
 def test_takes_other_channels(case: Case, channels: int) -> None:
     with case.example.meta():

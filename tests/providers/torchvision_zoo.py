@@ -178,7 +178,8 @@ def perturb(trunk: nn.Module, x: Tensor) -> None:
     norms = [m for m in trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for parameter in trunk.parameters():
-            parameter.mul_(1 + 0.1 * noise(parameter)).add_(0.02 * noise(parameter))
+            drawn = noise(parameter)
+            parameter.mul_(1 + 0.1 * drawn).add_(0.02 * drawn.flip(0))
         if not norms:
             return
         momenta = [norm.momentum for norm in norms]

@@ -13,7 +13,7 @@ from raw_files import entry, raw_file
 from safetensors.torch import save
 
 import fusionkit as fk
-from fusionkit.tensors.header import MAX_TENSORS, TensorEntry, check_name, read_header
+from fusionkit.tensors.header import MAX_TENSORS, TensorEntry, check_name, read_header, take_header
 
 
 def toy_file() -> bytes:
@@ -195,3 +195,17 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path, tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(fk.CheckpointError, match="there is no file"):
             read_header(path)
+
+
+def test_a_header_that_was_checked_is_not_checked_again_unless_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "toy.safetensors"
+    path.write_bytes(toy_file())
+    known = read_header(path)
+    with path.open("rb") as file:
+        assert take_header(file, path, known) is known
+    path.write_bytes(toy_file() + b"more")
+    with path.open("rb") as file, pytest.raises(fk.CheckpointError, match="the file has"):
+        take_header(file, path, known)
+    path.write_bytes(save({"other": torch.ones(3)}))
+    with path.open("rb") as file:
+        assert set(take_header(file, path, known).tensors) == {"other"}

@@ -52,3 +52,17 @@ def test_a_module_alone_is_toggled_both_ways() -> None:
         drop_old_tables(part)
         assert {True, False} <= set(part.seen)
         assert part.training is mode
+
+
+def test_one_whose_class_keeps_no_tables_is_not_asked_but_all_below_are() -> None:
+    class Notes(Counting):
+        keeps_no_tables = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Counting()
+
+    part = Notes()
+    drop_old_tables(part)
+    assert part.seen == []
+    assert {True, False} <= set(part.inner.seen)

@@ -112,6 +112,7 @@ def _forget(trunk: nn.Module) -> None:
         for name, value in vars(module).items():
             if (
                 isinstance(value, dict)
+                and value
                 and not name.startswith("_")
                 and any(isinstance(entry, Tensor) for entry in value.values())
             ):

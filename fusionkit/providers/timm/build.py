@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from fusionkit import Backbone
 from fusionkit.providers.timm.backbone import TimmBackbone
-from fusionkit.providers.timm.create import create_model, refuse_reserved
+from fusionkit.providers.timm.create import create_empty, create_model, refuse_reserved
 from fusionkit.providers.timm.describe import describe, input_size
 from fusionkit.providers.timm.names import find_source
 from fusionkit.providers.timm.prepare import read_preprocessing
 from fusionkit.providers.timm.saved import describe_as, rebuild_of
 from fusionkit.providers.timm.weights import load_trunk
 
-__all__ = ["build_backbone"]
+__all__ = ["build_backbone", "build_empty"]
 
 
 def build_backbone(
@@ -27,7 +29,7 @@ def build_backbone(
     saved_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Backbone:
-    """Gives a timm model as a backbone.
+    """Gives a timm model as a backbone, with values in all its parameters.
 
     Args:
         name: an architecture, with or without a pretrained tag (``resnet50.a1_in1k``), a folder
@@ -49,14 +51,68 @@ def build_backbone(
         CheckpointError: the weights cannot be fetched or do not fit.
         AssemblyError: the model cannot take that many channels.
     """
+    backbone = _build(
+        name,
+        options,
+        in_channels=in_channels,
+        weights=weights,
+        num_classes=num_classes,
+        saved_config=saved_config,
+        empty=False,
+    )
+    assert backbone is not None
+    return backbone
+
+
+def build_empty(
+    name: str,
+    /,
+    *,
+    in_channels: int = 3,
+    weights: None = None,
+    num_classes: int | None = None,
+    saved_config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Backbone | None:
+    """Gives the same without weights, for a caller who fills all that a state dict has.
+
+    Its parameters have no values. The model that was built to describe it is the trunk itself.
+    Gives ``None`` where it has other tensors, which must have their values.
+    """
+    return _build(
+        name,
+        options,
+        in_channels=in_channels,
+        weights=weights,
+        num_classes=num_classes,
+        saved_config=saved_config,
+        empty=True,
+    )
+
+
+def _build(
+    name: str,
+    options: dict[str, Any],
+    *,
+    in_channels: int,
+    weights: str | None,
+    num_classes: int | None,
+    saved_config: Mapping[str, Any] | None,
+    empty: bool,
+) -> Backbone | None:
     source = find_source(name, weights)
     if saved_config is not None:
         source = describe_as(source, weights, saved_config)
     written = options
     options = refuse_reserved(source, options)
     keeps_classifier = bool(num_classes) and num_classes == source.num_classes
-    description = describe(source, in_channels, keeps_classifier, options)
-    if weights is None:
+    spare: list[nn.Module] | None = [] if empty else None
+    description = describe(source, in_channels, keeps_classifier, options, spare)
+    if spare is not None:
+        trunk = spare[0] if spare else create_empty(source, in_channels, keeps_classifier, options)
+        if trunk is None:
+            return None
+    elif weights is None:
         trunk = create_model(source, in_channels, keeps_classifier, options)
     else:
         trunk = load_trunk(source, description, in_channels, keeps_classifier, options)

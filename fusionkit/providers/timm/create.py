@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext, _device_constructors
 
 from fusionkit import AssemblyError, OptionError, did_you_mean
+from fusionkit.providers.timm.empty import Born, give_memory
 from fusionkit.providers.timm.names import Source
 from fusionkit.providers.timm.saved import without_places
 
-__all__ = ["create_model", "create_stock", "refuse_reserved"]
+__all__ = ["create_empty", "create_model", "create_stock", "refuse_reserved"]
 
 RESERVED = {
     "in_chans": "write in_channels",
@@ -34,8 +35,9 @@ RESERVED = {
     "cache_dir": "set the environment variable HF_HOME",
 }
 
-DRAWING = frozenset(("normal_", "uniform_"))
+DRAWING = frozenset(("kaiming_uniform_", "normal_", "uniform_"))
 FILLING = frozenset(("erfinv_", "clamp_", "mul_", "add_", "sub_", "div_", "fill_", "zero_"))
+SKIPPED = DRAWING | FILLING
 
 
 def refuse_reserved(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,10 +67,12 @@ def create_model(
     options: Mapping[str, Any],
     *,
     device: str | None = None,
+    born: Born | None = None,
 ) -> nn.Module:
     """Gives a model with random parameters, where torch builds by default.
 
-    With ``device`` it is for a look only: its parameters are never initialised.
+    With ``device`` its parameters are never initialised; ``born`` then takes note of all tensors
+    that were made.
 
     Raises:
         OptionError: the model does not take an option, or not that value.
@@ -83,26 +87,46 @@ def create_model(
     try:
         if device is None:
             return _call(source, arguments)
-        with torch.device(device), _Uninitialised():
+        with _OnDevice(device, born):
             return _call(source, arguments)
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         _explain(source, in_channels, options, error)
         raise
 
 
-class _Uninitialised(TorchFunctionMode):
-    """Skips what would fill tensors with initial values that nobody will read."""
+def create_empty(
+    source: Source, in_channels: int, keeps_classifier: bool, options: Mapping[str, Any]
+) -> nn.Module | None:
+    """Gives a model on the CPU without values, or ``None`` where some must have theirs."""
+    born = Born()
+    model = create_model(source, in_channels, keeps_classifier, options, device="meta", born=born)
+    return model if give_memory(model, born) else None
+
+
+class _OnDevice(DeviceContext):
+    """Makes tensors on a device, and skips what would fill them with initial values."""
+
+    def __init__(self, device: str, born: Born | None) -> None:
+        super().__init__(device)
+        self._constructors = _device_constructors()
+        self._born = born
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Gives the tensor itself for a filling function, and passes every other call on."""
         called = getattr(func, "__name__", "")
-        if called in DRAWING or called in FILLING:
-            target = args[0] if args else (kwargs or {}).get("tensor")
+        given = kwargs or {}
+        if called in SKIPPED:
+            target = args[0] if args else given.get("tensor")
             if isinstance(target, Tensor) and (called in DRAWING or target.is_meta):
                 return target
-        return func(*args, **(kwargs or {}))
+        elif func in self._constructors and given.get("device") is None:
+            given = {**given, "device": self.device}
+        made = func(*args, **given)
+        if self._born is not None and made is not None:
+            self._born.note(made)
+        return made
 
 
 def create_stock(source: Source, options: Mapping[str, Any], **weights: Any) -> nn.Module:

@@ -20,6 +20,7 @@ from fusionkit import (
     cover_parameters,
 )
 from fusionkit.providers.timm.create import create_model
+from fusionkit.providers.timm.empty import Born, Snapshot, give_memory
 from fusionkit.providers.timm.names import Source
 from fusionkit.providers.timm.stages import find_stages
 from fusionkit.providers.timm.trace import REFUSALS, Trace, find_sizes, trace_model
@@ -52,9 +53,21 @@ class Description:
 
 
 def describe(
-    source: Source, in_channels: int, keeps_classifier: bool, options: Mapping[str, Any]
+    source: Source,
+    in_channels: int,
+    keeps_classifier: bool,
+    options: Mapping[str, Any],
+    spare: list[nn.Module] | None = None,
 ) -> Description:
     """Gives the description of a model; it is found once for each way to build it.
+
+    Args:
+        source: what is described.
+        in_channels: of the input.
+        keeps_classifier: whether it has its stock classifier.
+        options: of timm's own model.
+        spare: takes the model that was built for it, on the CPU and without values, if one was
+            built that can be used.
 
     Raises:
         OptionError: the model does not take an option, or not that value.
@@ -64,7 +77,7 @@ def describe(
     with warnings.catch_warnings():
         # These are models that nobody gets; the one that is built warns for itself.
         warnings.simplefilter("ignore")
-        return _describe(_Question(source, in_channels, keeps_classifier, options, key))
+        return _describe(_Question(source, in_channels, keeps_classifier, options, key, spare))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +87,7 @@ class _Question:
     keeps_classifier: bool
     options: Mapping[str, Any]
     key: str
+    spare: list[nn.Module] | None
 
     def identity(self) -> tuple[object, ...]:
         source = self.source
@@ -90,10 +104,12 @@ class _Question:
 @lru_cache(maxsize=64)
 def _describe(question: _Question) -> Description:
     source, channels, keeps = question.source, question.in_channels, question.keeps_classifier
-    model = create_model(source, channels, keeps, question.options, device="meta")
+    born = None if question.spare is None else Born()
+    model = create_model(source, channels, keeps, question.options, device="meta", born=born)
+    before = Snapshot(model)
     other = _build_other(question)
     size = input_size(source, question.options)
-    trace, size, fixed_size, multiple = _run(question, model, size)
+    trace, size, fixed_size, multiple = _run(question, model, size, born)
     if len(trace.vector) != 2:
         raise OptionError(
             f"timm/{source.name} gives no pooled vector 'b d' with the options "
@@ -107,7 +123,7 @@ def _describe(question: _Question) -> Description:
     parameters = [name for name, _ in model.named_parameters()]
     classifier = frozenset(gone) & set(parameters) if keeps else frozenset[str]()
     indices, levels = _levels(model, trace, size)
-    return Description(
+    description = Description(
         embed_dim=trace.vector[1],
         stages=find_stages(model, trace.first_use, classifier),
         levels=levels,
@@ -120,6 +136,11 @@ def _describe(question: _Question) -> Description:
         dropped_keys=() if keeps else _as_globs(gone, more),
         no_weight_decay=_no_weight_decay(model, parameters),
     )
+    if question.spare is not None and born is not None:
+        model.train()
+        if before.is_unchanged() and give_memory(model, born):
+            question.spare.append(model)
+    return description
 
 
 def _build_other(question: _Question) -> nn.Module:
@@ -144,13 +165,13 @@ def input_size(source: Source, options: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _run(
-    question: _Question, model: nn.Module, size: tuple[int, int]
+    question: _Question, model: nn.Module, size: tuple[int, int], born: Born | None
 ) -> tuple[Trace, tuple[int, int], tuple[int, int] | None, int]:
     """Gives the trace, the size it was taken at, and which sizes the model takes."""
     source, channels = question.source, question.in_channels
     try:
-        trace = trace_model(model, channels, size)
-        return trace, size, *find_sizes(model, channels, size, trace)
+        trace = trace_model(model, channels, size, born)
+        return trace, size, *find_sizes(model, channels, size, trace, born)
     except REFUSALS as error:
         if "meta tensors" in str(error):
             return _run_small(question, size)

@@ -40,7 +40,7 @@ class TimmModels(Mapping[str, "BackboneFactory"]):
         return isinstance(name, str) and is_known(name)
 
     def __getitem__(self, name: str) -> BackboneFactory:
-        from fusionkit.providers.timm.build import build_backbone
+        from fusionkit.providers.timm.build import build_backbone, build_empty
         from fusionkit.providers.timm.layout import read_layout
         from fusionkit.providers.timm.names import available_weights, refuse_unknown_tag
 
@@ -48,6 +48,7 @@ class TimmModels(Mapping[str, "BackboneFactory"]):
             refuse_unknown_tag(name)
             raise KeyError(name)
         factory = partial(build_backbone, name)
+        factory.build_empty = partial(build_empty, name)  # type: ignore[attr-defined]
         factory.available_weights = partial(available_weights, name)  # type: ignore[attr-defined]
         factory.layout = partial(read_layout, name)  # type: ignore[attr-defined]
         return factory

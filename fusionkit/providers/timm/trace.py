@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
+
+from fusionkit.providers.timm.empty import Born
 
 __all__ = ["Trace", "find_sizes", "pool_positions", "trace_model"]
 
@@ -18,6 +19,7 @@ SAME_SHAPE = frozenset(
     ("batch_norm", "gelu", "group_norm", "hardswish", "layer_norm", "relu", "relu_", "rms_norm",
      "sigmoid", "silu", "softmax")
 )  # fmt: skip
+SUMS = frozenset(("add", "mul", "sub"))
 BLIND = frozenset(("timm.models.mvitv2",))
 """Modules whose models look positions up in tables that end where the size ends for which they
 were built, which shows only where there are values."""
@@ -45,9 +47,10 @@ class Trace:
 class _Reader(TorchFunctionMode):
     """Notes when each parameter is first an argument of a torch function."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, names: Mapping[int, str], born: Born | None) -> None:
         super().__init__()
-        self.names = {id(value): name for name, value in model.named_parameters()}
+        self.born = born
+        self.names = names
         self.first_use: dict[str, int] = {}
         self.calls = 0
 
@@ -56,25 +59,50 @@ class _Reader(TorchFunctionMode):
     ) -> Any:
         """Passes every call on, after a look at its arguments."""
         called = getattr(func, "__name__", "")
-        if called != "__get__":  # a look at a shape reads no values
-            self.calls += 1
-            for value in pytree.arg_tree_leaves(*args, **(kwargs or {})):
-                name = self.names.get(id(value))
-                if name is not None:
-                    self.first_use.setdefault(name, self.calls)
-        # Many times faster than torch's own account of the shapes.
-        if args and isinstance(args[0], Tensor) and args[0].is_meta:
-            if called in SAME_SHAPE:
-                return args[0]
-            given = len(args)
-            if called == "linear" and given > 1 and args[0].shape[-1] == args[1].shape[1]:
-                return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
-            if called == "scaled_dot_product_attention" and _fit(args, kwargs or {}):
-                return args[0].new_empty(*args[0].shape[:-1], args[2].shape[-1])
-            if called == "lstm" and isinstance(args[1], list | tuple):
-                width = args[1][0].shape[-1] * (2 if args[7] else 1)
-                return args[0].new_empty(*args[0].shape[:2], width), *args[1]
-        return func(*args, **(kwargs or {}))
+        if called == "__get__":  # a look at a shape reads no values
+            return func(*args, **(kwargs or {}))
+        self.calls += 1
+        if self.names:
+            self._note((*args, *(kwargs or {}).values()))
+        made = _answer(func, called, args, kwargs or {})
+        if self.born is not None:
+            self.born.note(made)
+        return made
+
+    def _note(self, values: Iterable[Any]) -> None:
+        for value in values:
+            name = self.names.get(id(value))
+            if name is not None:
+                self.first_use.setdefault(name, self.calls)
+            elif isinstance(value, list | tuple):
+                self._note(value)
+            elif isinstance(value, dict):
+                self._note(value.values())
+
+
+def _answer(func: Any, called: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """Gives what a function gives, on the meta device many times faster than torch's own account.
+
+    There only shapes matter, so that what has the shape of its argument may be that argument.
+    """
+    if args and isinstance(args[0], Tensor) and args[0].is_meta:
+        if called in SAME_SHAPE:
+            return args[0]
+        given = len(args)
+        if called in SUMS and given == 2 and not kwargs and _alike(*args):
+            return args[0].new_empty(args[0].shape)
+        if called == "linear" and given > 1 and args[0].shape[-1] == args[1].shape[1]:
+            return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
+        if called == "scaled_dot_product_attention" and _fit(args, kwargs):
+            return args[0].new_empty(*args[0].shape[:-1], args[2].shape[-1])
+        if called == "lstm" and isinstance(args[1], list | tuple):
+            width = args[1][0].shape[-1] * (2 if args[7] else 1)
+            return args[0].new_empty(*args[0].shape[:2], width), *args[1]
+    return func(*args, **kwargs)
+
+
+def _alike(one: Tensor, other: Any) -> bool:
+    return isinstance(other, Tensor) and (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
 def _fit(args: Any, kwargs: Mapping[str, Any]) -> bool:
@@ -91,18 +119,30 @@ def _fit(args: Any, kwargs: Mapping[str, Any]) -> bool:
     )
 
 
-def trace_model(model: nn.Module, channels: int, size: tuple[int, int]) -> Trace:
+def trace_model(
+    model: nn.Module,
+    channels: int,
+    size: tuple[int, int],
+    born: Born | None = None,
+    *,
+    only_shapes: bool = False,
+) -> Trace:
     """Gives the trace of one run in eval mode, on the device that the model lies on.
 
     Args:
         model: a timm model; left in eval mode.
         channels: of its input.
         size: height and width of its input in pixels.
+        born: takes note of all tensors that are made.
+        only_shapes: leaves out when parameters are read.
     """
     device = next(model.parameters()).device
     image = torch.zeros(1, channels, *size, device=device)
-    model.eval()
-    with torch.no_grad(), _Reader(model) as reader:
+    if model.training:
+        model.eval()
+    parameters = () if only_shapes else model.named_parameters()
+    names = {id(value): name for name, value in parameters}
+    with torch.no_grad(), _Reader(names, born) as reader:
         final, maps = model.forward_intermediates(image, output_fmt="NCHW")  # type: ignore[operator]
         try:
             vector: Tensor = model.forward_head(final, pre_logits=True)  # type: ignore[operator]
@@ -124,7 +164,11 @@ def pool_positions(features: Tensor) -> Tensor:
 
 
 def find_sizes(
-    model: nn.Module, channels: int, size: tuple[int, int], here: Trace
+    model: nn.Module,
+    channels: int,
+    size: tuple[int, int],
+    here: Trace,
+    born: Born | None = None,
 ) -> tuple[tuple[int, int] | None, int]:
     """Gives the only size that a model takes, or ``None`` and what sides must be multiples of.
 
@@ -140,8 +184,9 @@ def find_sizes(
             continue
         # an odd multiple beyond half a patch of any common size, so that rounding hides nothing
         offset = step * (1 + 2 * (33 // (2 * step)))
+        other = (height + offset, width + offset)
         try:
-            there = trace_model(model, channels, (height + offset, width + offset)).maps
+            there = trace_model(model, channels, other, born, only_shapes=True).maps
         except REFUSALS:
             continue
         if any(len(shape) == 4 for shape in here.maps) and here.maps == there:

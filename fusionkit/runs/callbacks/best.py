@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 
+from fusionkit.errors import TrainingError
 from fusionkit.runs.settings import Monitor
 
 __all__ = ["KeepBest"]
@@ -34,12 +36,22 @@ class KeepBest(pl.Callback):
         self.metrics: dict[str, float] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves the model if it is the best; of equals the first is kept."""
-        if trainer.sanity_checking or not self._is_better(trainer):
-            return
+        """Saves the model if it is the best; of equals the first is kept.
+
+        Raises:
+            TrainingError: what was measured is no number, so that the training has diverged.
+        """
         measured = trainer.callback_metrics.items()
-        self.metrics = {key: float(value) for key, value in measured if key.startswith("val_")}
-        self.best, self.epoch = self.metrics[self._monitor], trainer.current_epoch
+        found = {key: float(value) for key, value in measured if key.startswith("val_")}
+        if wrong := [key for key, value in found.items() if not math.isfinite(value)]:
+            raise TrainingError(
+                f"{wrong[0]} is {found[wrong[0]]} after epoch {trainer.current_epoch}: the "
+                "training has diverged. What was saved before is kept; begin another run with a "
+                "lower training.lr, or with training.clip: 1.0"
+            )
+        if not self._is_better(found[self._monitor]):
+            return
+        self.metrics, self.best, self.epoch = found, found[self._monitor], trainer.current_epoch
         if trainer.is_global_zero:
             self._save(self.metrics)
 
@@ -52,8 +64,7 @@ class KeepBest(pl.Callback):
         self.best, self.epoch = state_dict["best"], state_dict["epoch"]
         self.metrics = dict(state_dict["metrics"])
 
-    def _is_better(self, trainer: pl.Trainer) -> bool:
-        value = float(trainer.callback_metrics[self._monitor])
+    def _is_better(self, value: float) -> bool:
         if self.best is None:
             return True
         return value > self.best if self._monitor == "val_accuracy" else value < self.best

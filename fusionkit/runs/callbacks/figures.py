@@ -33,6 +33,7 @@ class Figures(pl.Callback):
         self._path, self._told = path, told
         self._rows: list[dict[str, Any]] = []
         self._start = 0.0
+        self._rate = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes over the lines of the epochs that are done."""
@@ -46,15 +47,20 @@ class Figures(pl.Callback):
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Notes the rate of the step, which the schedule moves on after it."""
+        self._rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the epoch's line."""
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        optimizer = trainer.optimizers[0]
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             **{name: measured[name] for name in COLUMNS if name in measured},
-            "lr": max(group["lr"] for group in optimizer.param_groups),
+            "lr": self._rate,
             "trainable": sum(p.numel() for p in pl_module.parameters() if p.requires_grad),
             "seconds": round(time.perf_counter() - self._start, 3),
             "peak_memory_mb": _peak_memory(),

@@ -25,6 +25,7 @@ from fusionkit.testing.call import accepted_keywords, call_with, preset
 from fusionkit.testing.check import NotApplicableError
 from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, resized, varied
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
 
 __all__ = ["BackboneSubject", "Reference", "StockKeys", "first_values"]
@@ -148,7 +149,7 @@ class BackboneSubject:
         """Gives a backbone of one's own with the same parameters and buffers, in eval mode."""
         if self._copies_are_sound:
             return deepcopy(self.pristine)
-        torch.manual_seed(0)
+        set_seed(0)
         fresh: Backbone = self.build()
         fresh.load_state_dict(self.pristine.state_dict())
         fresh.eval()
@@ -286,7 +287,7 @@ class BackboneSubject:
             branch: arguments of ``fusionkit.Branch``: policies, ``input``.
         """
         written = Branch("subject/it", weights=None, in_channels=self.in_channels, **branch)
-        torch.manual_seed(0)
+        set_seed(0)
         model = compose(
             dict.fromkeys(branches, written),
             Head(f"subject/{head}"),

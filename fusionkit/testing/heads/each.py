@@ -13,6 +13,7 @@ from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, describe_error
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+from fusionkit.testing.seed import set_seed
 
 __all__ = [
     "ROUNDING",
@@ -65,7 +66,7 @@ def check_each(
             if not cases:
                 raise NotApplicableError(otherwise)
             for case in cases:
-                torch.manual_seed(0)
+                set_seed(0)
                 try:
                     for finding in ask(case):
                         note(finding, case.title)

@@ -14,6 +14,7 @@ from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, backwards, check_each, distance, same, tensors
 from fusionkit.testing.heads.samples import Samples, draw_samples
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -50,7 +51,7 @@ def fit_is_repeatable(case: HeadCase) -> Iterator[Finding]:
     """The same samples give the same bits, whatever was fitted and drawn before."""
     expected = _fit(case, draw_samples(case)).state_dict()
     other = _fit(case, draw_samples(case, seed=1))
-    torch.manual_seed(99)
+    set_seed(99)
     actual = _fit(case, draw_samples(case), other).state_dict()
     moved = [name for name, value in expected.items() if not same(value, actual[name])]
     if moved:
@@ -65,7 +66,7 @@ def fit_does_not_mind_order(case: HeadCase) -> Iterator[Finding]:
     """The order in which inputs and features are handed in changes nothing of a fit."""
     fresh = case.features(batch=8, seed=7)
     expected = case.run(_fit(case, draw_samples(case)), fresh)
-    torch.manual_seed(0)
+    set_seed(0)
     turned = case.make(backwards(case.inputs), num_classes=case.situation.num_classes)
     turned.load_state_dict(case.build().state_dict())
     samples = draw_samples(case)

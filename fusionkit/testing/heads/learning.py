@@ -14,6 +14,7 @@ from fusionkit.testing.check import Check, Finding, NotApplicableError, check
 from fusionkit.testing.heads.each import check_each, own_scores, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.registered import tell_unregistered
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -32,9 +33,9 @@ def everything_is_registered(case: HeadCase) -> Iterator[Finding]:
 @check_each("make what is drawn at random an nn.Parameter")
 def random_numbers_learn(case: HeadCase) -> Iterator[Finding]:
     """What is drawn at random when it is built learns, unless it is a code of few values."""
-    torch.manual_seed(1)
+    set_seed(1)
     one = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
-    torch.manual_seed(2)
+    set_seed(2)
     other = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
     mine, theirs = dict(one.named_buffers()), dict(other.named_buffers())
     for name, value in mine.items():
@@ -56,7 +57,7 @@ def every_parameter_learns(subject: HeadSubject) -> Iterator[Finding]:
     dead: dict[str, str] = {}
     counted = 0
     for case in subject.cases:
-        torch.manual_seed(0)
+        set_seed(0)
         head = case.build().train()
         if not head.trains:
             continue

@@ -22,6 +22,7 @@ from fusionkit.testing.heads.each import modes
 from fusionkit.testing.heads.learning import backward
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
 from fusionkit.testing.words import some
 
@@ -84,7 +85,7 @@ def _compose(case: HeadCase, catalog: Catalog, inputs: Mapping[str, Any]) -> Fus
         )
         for name, each in inputs.items()
     }
-    torch.manual_seed(0)
+    set_seed(0)
     model = compose(branches, Head("subject/it"), case.situation.num_classes, catalog=catalog)
     perturb(model)
     return model

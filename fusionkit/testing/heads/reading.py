@@ -22,6 +22,7 @@ from fusionkit.testing.heads.each import (
     tensors,
 )
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "reads_only_what_it_declares"]
@@ -154,7 +155,7 @@ def order_of_branches_is_free(case: HeadCase) -> Iterator[Finding]:
             f"with the features handed in backwards, {what}",
             "write features[name] for each name of sorted(inputs), not features.values()",
         )
-    torch.manual_seed(0)
+    set_seed(0)
     other = case.make(backwards(case.inputs), num_classes=case.situation.num_classes).eval()
     todo = "go through sorted(inputs) in __init__, and name parameters by branch"
     missing = _misfits(head.state_dict(), other.state_dict())

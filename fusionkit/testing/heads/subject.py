@@ -18,6 +18,7 @@ from fusionkit.plugins.guard import undo_side_effects
 from fusionkit.testing.check import Finding, describe_error
 from fusionkit.testing.heads.situations import NAMES, Situation, draw_features, make_situations
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
 from fusionkit.testing.words import some
 
@@ -55,7 +56,7 @@ class HeadCase:
 
     def build(self, seed: int = 0, **options: Any) -> FusionHead:
         """Gives a head of one's own, perturbed, in eval mode; the same seed gives the same one."""
-        torch.manual_seed(seed)
+        set_seed(seed)
         head: FusionHead = self.make(
             dict(self.inputs), num_classes=self.situation.num_classes, **options
         )

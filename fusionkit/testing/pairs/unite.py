@@ -23,6 +23,7 @@ from fusionkit.recipe.values import Branch
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.pairs.draw import Pair
 from fusionkit.testing.perturb import perturb
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.sweep.sizes import make_small
 
 __all__ = ["unite"]
@@ -47,7 +48,7 @@ def unite(
     tell("looking for small inputs")
     branches, inputs = _branches(pair, catalog)
     tell("composing")
-    torch.manual_seed(pair.seed)
+    set_seed(pair.seed)
     model = _compose(branches, pair, catalog)
     perturb(model)
     if model.head.trains:

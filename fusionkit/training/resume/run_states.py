@@ -36,7 +36,8 @@ class RunStates:
     run left half written. Other files in the folder are left alone.
 
     Of several processes that train together, only that of rank 0 writes; what the others write is
-    passed over, and all read.
+    passed over, and all read. Where this is made before the processes have found each other,
+    ``writes`` says whether this is that one.
 
     Attributes:
         folder: of the run; made if need be.
@@ -44,7 +45,9 @@ class RunStates:
         inexact: what ``resume_run`` could not restore to the bit, if it was told to go on.
     """
 
-    def __init__(self, folder: str | PathLike[str], *, keep: int = 2) -> None:
+    def __init__(
+        self, folder: str | PathLike[str], *, keep: int = 2, writes: bool | None = None
+    ) -> None:
         if type(keep) is not int or keep < 1:
             raise ConfigError(
                 f"RunStates: keep is how many states stay, at least 1, got {keep!r:.80}"
@@ -52,7 +55,7 @@ class RunStates:
         self.folder = Path(folder).absolute()
         self.keep = keep
         self.inexact: tuple[str, ...] = ()
-        self._writes = process_rank() == 0
+        self._writes = process_rank() == 0 if writes is None else writes
         self._looked = False
         self._damaged: dict[int, ResumeError] = {}
         self._held: ExitStack | None = None

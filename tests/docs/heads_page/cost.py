@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,8 @@ class Cost:
 
     Attributes:
         parameters: all of its own; of a refused one the figure in its refusal, if it has one.
-        flops: of one sample at inference, an addition and a multiplication being two.
+        flops: of one sample at inference, an addition and a multiplication being two; ``None``
+            where it cannot be built, or they were not to be counted.
         refusal: why it cannot be built.
     """
 
@@ -43,12 +44,23 @@ def offer(branches: int, width: int) -> dict[str, HeadInput]:
     return {f"branch{number}": HeadInput(width, levels) for number in range(branches)}
 
 
-def tabulate_cost(make: Callable[..., FusionHead]) -> Mapping[tuple[int, int], Cost]:
-    """Gives what the head costs by width and number of branches."""
-    return {(width, count): _cost(make, count, width) for width in WIDTHS for count in BRANCHES}
+def tabulate_cost(
+    make: Callable[..., FusionHead], counted: Collection[tuple[int, int]] | None = None
+) -> Mapping[tuple[int, int], Cost]:
+    """Gives what the head costs by width and number of branches.
+
+    Args:
+        make: builds the head.
+        counted: where FLOPs are counted, which takes time; everywhere by default.
+    """
+    places = [(width, count) for width in WIDTHS for count in BRANCHES]
+    return {
+        (width, count): _cost(make, count, width, counted is None or (width, count) in counted)
+        for width, count in places
+    }
 
 
-def _cost(make: Callable[..., FusionHead], branches: int, width: int) -> Cost:
+def _cost(make: Callable[..., FusionHead], branches: int, width: int, count_flops: bool) -> Cost:
     inputs = offer(branches, width)
     with torch.device("meta"), torch.no_grad():
         try:
@@ -57,10 +69,13 @@ def _cost(make: Callable[..., FusionHead], branches: int, width: int) -> Cost:
             figure = FIGURE.search(str(error))
             needed = int(figure[1].replace(",", "")) if figure else None
             return Cost(needed, refusal=str(error))
+        parameters = sum(each.numel() for each in head.parameters())
+        if not count_flops:
+            return Cost(parameters)
         features = {name: _features(head, name, each) for name, each in inputs.items()}
         with FlopCounterMode(display=False) as counter:
             head(features)
-    return Cost(sum(each.numel() for each in head.parameters()), counter.get_total_flops())
+    return Cost(parameters, counter.get_total_flops())
 
 
 def _features(head: FusionHead, name: str, offered: HeadInput) -> Features:

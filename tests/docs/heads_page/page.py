@@ -14,7 +14,10 @@ from heads_page.guide import CHOICES, HOW_TO_CHOOSE, INTRODUCTION
 from heads_page.markdown import escape, fold, link_papers, short, table
 from heads_page.survey import StudiedHead
 
-__all__ = ["torch_version", "write_page"]
+__all__ = ["NOT_COUNTED", "torch_version", "write_page"]
+
+NOT_COUNTED = "(not counted)"
+"""Stands where a figure would, if somebody asked for a page without all of them."""
 
 ALL_HEADS = f"""\
 ## All heads
@@ -163,6 +166,6 @@ def _cost(cost: Cost) -> str:
 
 
 def _figure(number: int | None, cost: Cost) -> str:
-    if number is None or cost.refusal is not None:
+    if cost.refusal is not None:
         return "refused"
-    return short(number)
+    return NOT_COUNTED if number is None else short(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -50,8 +50,14 @@ class StudiedHead:
     costs: Mapping[tuple[int, int], Cost]
 
 
-def survey_heads(catalog: Catalog | None = None) -> list[StudiedHead]:
+def survey_heads(
+    catalog: Catalog | None = None, counted: Collection[tuple[int, int]] | None = None
+) -> list[StudiedHead]:
     """Gives all heads that come with fusionkit, by room and name.
+
+    Args:
+        catalog: where they are; what is installed by default.
+        counted: see ``tabulate_cost``.
 
     Raises:
         ConfigError: some have no card.
@@ -67,7 +73,8 @@ def survey_heads(catalog: Catalog | None = None) -> list[StudiedHead]:
         )
     order = list(rooms)
     studied = [
-        _study(catalog, name, rooms[_room_of(factory)]) for name, factory in factories.items()
+        _study(catalog, name, rooms[_room_of(factory)], counted)
+        for name, factory in factories.items()
     ]
     return sorted(studied, key=lambda head: order.index(head.room.__name__))
 
@@ -76,7 +83,9 @@ def _room_of(factory: object) -> str:
     return str(factory.__module__).rpartition(".")[0]
 
 
-def _study(catalog: Catalog, name: str, room: ModuleType) -> StudiedHead:
+def _study(
+    catalog: Catalog, name: str, room: ModuleType, counted: Collection[tuple[int, int]] | None
+) -> StudiedHead:
     entry = catalog.head(name)
     factory = entry.factory
     facts = study_head(entry)
@@ -97,5 +106,5 @@ def _study(catalog: Catalog, name: str, room: ModuleType) -> StudiedHead:
         parameters=sum(each.numel() for each in head.parameters()),
         fits=factory.fit is not FusionHead.fit,
         tells_branches=factory.branch_scores is not FusionHead.branch_scores,
-        costs=tabulate_cost(factory),
+        costs=tabulate_cost(factory, counted),
     )

@@ -15,8 +15,17 @@ import fusionkit.testing as kit
 from fusionkit.heads.plugin import fusionkit_heads
 from fusionkit.heads.products import HEADS
 
+NARROW = {
+    "block": {"width": 12, "chunks": 4, "rank": 2},
+    "compact_bilinear": {"width": 64},
+    "mfb": {"width": 20},
+    "mlb": {"width": 20},
+    "mutan": {"project": 10, "width": 12},
+}
+"""Where the defaults are wide: the kit builds a head hundreds of times."""
+
 CASES = [
-    *[(name, {}) for name in HEADS],
+    *[(name, NARROW.get(name, {})) for name in HEADS],
     ("bilinear", {"reads": "maps", "norm": "none", "level": 0}),
     ("bilinear", {"project": 4, "dropout": 0.2, "norm": "batch"}),
     ("compact_bilinear", {"width": 33, "reads": "maps", "dropout": 0.2}),
@@ -36,13 +45,13 @@ COMPILED = [
     ("bilinear", {}),
     ("bilinear", {"reads": "maps"}),
     ("block", {"width": 7, "chunks": 3, "rank": 2}),
-    ("compact_bilinear", {}),
+    ("compact_bilinear", NARROW["compact_bilinear"]),
     ("compact_bilinear", {"reads": "maps", "width": 33}),
     ("low_rank_fusion", {}),
-    ("mfb", {}),
-    ("mlb", {}),
+    ("mfb", NARROW["mfb"]),
+    ("mlb", NARROW["mlb"]),
     ("multiplicative_interaction", {}),
-    ("mutan", {}),
+    ("mutan", NARROW["mutan"]),
     ("tensor_fusion", {}),
 ]
 

@@ -20,7 +20,7 @@ from fusionkit import testing as kit
 from fusionkit.heads.plugin import fusionkit_heads
 from fusionkit.heads.scores.adaptive import LEAST, Adaptive
 
-OPTIONS = [{}, {"norm": "batch", "joint": False}, {"norm": "layer"}]
+OPTIONS = [{}, {"norm": "batch", "joint": False}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

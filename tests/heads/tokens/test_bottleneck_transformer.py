@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from token_loops import TOY, check, layer_norm, linear, run_block, tokens_of, without
+from token_loops import NARROW, TOY, check, layer_norm, linear, run_block, tokens_of, without
 from toy_features import NUM_CLASSES, make_features, make_inputs, perturb
 
 import fusionkit as fk
@@ -91,7 +91,7 @@ def test_a_layer_that_is_not_there_is_refused(fuse_from):
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        {**NARROW, "fuse_from": 1},
         {**TOY, "depth": 2, "fuse_from": 0, "bottlenecks": 2, "read": {"text": "vector"}},
         {**TOY, "depth": 1, "fuse_from": 1, "norm": "none", "dropout": 0.25},
     ],
@@ -103,4 +103,5 @@ def test_keeps_the_promises_of_every_head(options):
 
 @pytest.mark.slow
 def test_compilers_take_it():
-    kit.check_head(BottleneckTransformer, only=["compiles", "exports", "exports_to_onnx"])
+    compilers = ["compiles", "exports", "exports_to_onnx"]
+    kit.check_head(partial(BottleneckTransformer, **NARROW, fuse_from=1), only=compilers)

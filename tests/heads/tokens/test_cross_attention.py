@@ -6,7 +6,17 @@ from functools import partial
 
 import pytest
 import torch
-from token_loops import TOY, check, is_identity, layer_norm, linear, relu, run_block, tokens_of
+from token_loops import (
+    NARROW,
+    TOY,
+    check,
+    is_identity,
+    layer_norm,
+    linear,
+    relu,
+    run_block,
+    tokens_of,
+)
 from toy_features import NUM_CLASSES, make_inputs
 
 import fusionkit as fk
@@ -80,7 +90,7 @@ def test_one_branch_alone_is_refused():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {**TOY, "depth": 1, "self_depth": None, "level": {"image": 0}, "dropout": 0.25}],
+    [NARROW, {**TOY, "depth": 1, "self_depth": None, "level": {"image": 0}, "dropout": 0.25}],
     ids=str,
 )
 def test_keeps_the_promises_of_every_head(options):
@@ -89,4 +99,5 @@ def test_keeps_the_promises_of_every_head(options):
 
 @pytest.mark.slow
 def test_compilers_take_it():
-    kit.check_head(CrossAttention, only=["compiles", "exports", "exports_to_onnx"])
+    compilers = ["compiles", "exports", "exports_to_onnx"]
+    kit.check_head(partial(CrossAttention, **NARROW), only=compilers)

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from token_loops import (
+    NARROW,
     TOY,
     check,
     layer_norm,
@@ -81,7 +82,7 @@ def test_vectors_are_tokens_of_a_table_where_there_are_no_maps():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {**TOY, "depth": 1, "read": {"image": "vector"}, "norm": "none", "dropout": 0.25}],
+    [NARROW, {**TOY, "depth": 1, "read": {"image": "vector"}, "norm": "none", "dropout": 0.25}],
     ids=str,
 )
 def test_keeps_the_promises_of_every_head(options):
@@ -90,4 +91,5 @@ def test_keeps_the_promises_of_every_head(options):
 
 @pytest.mark.slow
 def test_compilers_take_it():
-    kit.check_head(FusionTransformer, only=["compiles", "exports", "exports_to_onnx"])
+    compilers = ["compiles", "exports", "exports_to_onnx"]
+    kit.check_head(partial(FusionTransformer, **NARROW), only=compilers)

@@ -18,6 +18,9 @@ from toy_features import (
 TOY = {"width": 8, "heads": 2, "mlp_ratio": 1.5, "side": 2}
 """Small enough for loops: two heads of four components, and four tokens of a map."""
 
+NARROW = {"width": 8, "heads": 2, "side": 2, "depth": 2}
+"""The defaults in all but size: the kit builds a head hundreds of times."""
+
 
 def linear(layer, row):
     return torch.stack(

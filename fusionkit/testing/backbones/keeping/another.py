@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
 from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.keeping.answers import exercise
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import NotApplicableError
+from fusionkit.testing.seed import set_seed
 
 __all__ = ["another", "build_anew"]
 
@@ -24,7 +23,7 @@ def another(subject: BackboneSubject) -> Backbone:
     """
     if subject.spare is None:
         assert subject.answer is not None
-        torch.manual_seed(SEED)
+        set_seed(SEED)
         subject.spare = build_anew(subject)
         exercise(subject, subject.spare)
     return subject.spare

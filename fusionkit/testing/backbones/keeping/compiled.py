@@ -11,6 +11,7 @@ from fusionkit.testing.backbones.keeping.answers import difference
 from fusionkit.testing.backbones.keeping.asked import Asked, features_of, quietly
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check, describe_error
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["compiles_as_declared"]
@@ -65,7 +66,7 @@ def compiles_as_declared(subject: BackboneSubject) -> Iterator[Finding]:
 
 def _step(call: Callable[..., list[Tensor]], module: Asked, x: object) -> dict[str, Tensor]:
     """Gives the gradients and buffers after a training pass from a fixed random state."""
-    torch.manual_seed(1)
+    set_seed(1)
     module.train()
     outputs = call(x)
     read = [value for value in outputs if value.requires_grad]

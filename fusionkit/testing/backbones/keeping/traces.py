@@ -21,6 +21,7 @@ from fusionkit.testing.backbones.keeping.another import build_anew
 from fusionkit.testing.backbones.keeping.answers import exercise
 from fusionkit.testing.backbones.subject import BackboneSubject, first_values
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
 from fusionkit.testing.words import some
 
@@ -137,7 +138,7 @@ def _random_states(found: dict[str, Any], seed: int) -> Iterator[None]:
     random.seed(seed)
     if numpy:
         numpy.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    set_seed(seed)
     began = random.getstate(), _numpy_state(numpy)
     yield
     if torch.initial_seed() != seed:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.seed import set_seed
 
 __all__ = ["once"]
 
@@ -29,7 +30,7 @@ def once(
     def answer(subject: BackboneSubject) -> Observation:
         if subject not in kept:
             with torch.random.fork_rng(devices=()):
-                torch.manual_seed(0)
+                set_seed(0)
                 kept[subject] = observe(subject)
         return kept[subject]
 

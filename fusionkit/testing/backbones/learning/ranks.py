@@ -27,6 +27,7 @@ from fusionkit.testing.backbones.learning.steps import (
 from fusionkit.testing.backbones.learning.tensors import changed, keep
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["ranks_stay_equal"]
@@ -112,7 +113,7 @@ def _learn(subject: BackboneSubject, folder: Path, rank: int) -> dict[str, Tenso
     try:
         model = subject.compose(freeze=Freeze.gradual(start=1))
         optimizer = momentum(model)
-        torch.manual_seed(rank)
+        set_seed(rank)
         for epoch in (0, last_epoch(model)):
             model.train().set_epoch(epoch)
             wrapped: nn.Module = DistributedDataParallel(model)

@@ -24,6 +24,7 @@ from fusionkit.testing.backbones.learning.tensors import changed, keep, same_bit
 from fusionkit.testing.backbones.offer import Offer
 from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["resumed_training_goes_on"]
@@ -60,7 +61,7 @@ def _compare(subject: BackboneSubject) -> Iterator[Finding]:
     went_on, rates = keep(run.model.state_dict()), run.rates
     answer = run.evaluate(x)
     del run
-    torch.manual_seed(1)
+    set_seed(1)
     resumed = _Run(_compose_fresh(subject))
     resumed.load(saved)
     again = resumed.step(y)

@@ -1,0 +1,216 @@
+"""``fit``: what a run learns, keeps and leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from run_toys import CATALOG, job_of, put_pictures
+from torch.testing import assert_close
+
+import fusionkit as fk
+from fusionkit.errors import ConfigError, TrainingError
+from fusionkit.runs.evaluate import evaluate
+from fusionkit.runs.fit import fit
+from fusionkit.runs.job_file import read_job
+from fusionkit.runs.settings import Named
+
+pytest.importorskip("lightning", reason="needs pip install 'torch-fusionkit[train]'")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return put_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def run(pictures, tmp_path_factory):
+    """Gives the job, and what a run of it with most settings came to."""
+    job = job_of(
+        pictures,
+        freeze=fk.Freeze.gradual(start=1, every=1),
+        epochs=3,
+        accumulate=2,
+        clip=1.0,
+        label_smoothing=0.1,
+        ema=0.5,
+        data={"augment": True},
+    )
+    return job, fit(job, tmp_path_factory.mktemp("run") / "out", catalog=CATALOG)
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def states_of(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def initial(job):
+    """Gives what the model is before the first step."""
+    torch.manual_seed(job.training.seed)
+    recipe = fk.Recipe(job.recipe.branches, job.recipe.head, num_classes=2)
+    return states_of(fk.compose(recipe, catalog=CATALOG))
+
+
+def test_the_folder_holds_what_is_promised(run):
+    _, fitted = run
+    there = {path.name for path in fitted.folder.iterdir() if not path.name.startswith(".")}
+    assert there == {
+        *("best", "environment.json", "identity.json", "metrics.csv", "recipe.yaml"),
+        *("result.json", "schedule.txt", "states", "tensorboard"),
+    }
+    assert list((fitted.folder / "tensorboard").glob("events.out.tfevents.*"))
+    assert "stem" in (fitted.folder / "schedule.txt").read_text()
+    found = json.loads((fitted.folder / "environment.json").read_text())
+    assert found["packages"]["torch"] == torch.__version__.split("+")[0] or found["packages"]
+
+
+def test_the_recipe_that_is_left_is_the_job_with_the_classes_of_the_data(run):
+    job, fitted = run
+    left = read_job(fitted.folder / "recipe.yaml")
+    assert (left.recipe.num_classes, left.recipe.classes) == (2, ("dark", "light"))
+    assert left.training == job.training
+    assert left.data == job.data
+    assert fk.read_recipe(fitted.folder / "recipe.yaml") == left.recipe
+
+
+def test_each_epoch_has_a_line_of_figures(run):
+    _, fitted = run
+    lines = rows(fitted.folder)
+    assert [int(line["epoch"]) for line in lines] == [0, 1, 2]
+    assert [int(line["step"]) for line in lines] == [2, 4, 6]  # three batches, two for a step
+    learn = [int(line["trainable"]) for line in lines]
+    assert learn[0] < learn[1] < learn[2]
+    rates = [float(line["lr"]) for line in lines]
+    assert rates[0] > rates[1] > rates[2] > 0
+    assert all(0 < float(line["val_loss"]) < 5 for line in lines)
+
+
+def test_the_best_model_is_that_of_the_epoch_with_the_least_loss(run):
+    _, fitted = run
+    losses = [float(line["val_loss"]) for line in rows(fitted.folder)]
+    assert fitted.epoch == losses.index(min(losses))
+    assert fitted.score.loss == pytest.approx(min(losses), abs=1e-6)
+
+
+def test_evaluate_says_of_the_run_what_fit_said(run, pictures):
+    _, fitted = run
+    score = evaluate(fitted.folder, pictures, catalog=CATALOG)
+    assert score == fitted.score
+    assert (score.samples, len(score.by_class)) == (6, 2)
+
+
+def test_a_frozen_branch_stays_as_it_is_to_the_bit_norm_statistics_too(run):
+    job, fitted = run
+    before, after = initial(job), fitted.model.state_dict()
+    frozen = [name for name in before if name.startswith("branches.b.")]
+    assert any("running_mean" in name for name in frozen)
+    for name in frozen:
+        assert torch.equal(before[name], after[name]), name
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert {name.split(".")[0] for name in moved} == {"branches", "head"}
+
+
+def test_a_frozen_stage_of_a_branch_that_learns_stays_as_it_is(run):
+    job, fitted = run
+    assert fitted.epoch == 2  # stages thaw at epochs 1 and 2; the stem never did
+    before, after = initial(job), fitted.model.state_dict()
+    assert torch.equal(before["branches.a.stem.0.weight"], after["branches.a.stem.0.weight"])
+    assert not torch.equal(before["branches.a.top.weight"], after["branches.a.top.weight"])
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_gives_others(run, pictures, tmp_path):
+    job, fitted = run
+    again = fit(job, tmp_path / "again", catalog=CATALOG)
+    assert again.score == fitted.score
+    for name, value in fitted.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    other = fit(job_of(pictures, epochs=1, seed=1), tmp_path / "other", catalog=CATALOG)
+    assert not torch.equal(other.model.head.out["a"].weight, fitted.model.head.out["a"].weight)
+
+
+def test_the_average_is_what_is_validated_and_saved(pictures, tmp_path):
+    """With a decay of next to one the average stays where it began."""
+    job = job_of(pictures, ema=0.0, epochs=1)
+    plain = fit(job_of(pictures, epochs=1), tmp_path / "plain", catalog=CATALOG)
+    none = fit(job, tmp_path / "none", catalog=CATALOG)
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, none.model.state_dict()[name]), name
+    slow = fit(job_of(pictures, ema=0.9, epochs=1), tmp_path / "slow", catalog=CATALOG)
+    assert slow.score != plain.score
+    began = initial(job)["head.out.a.weight"]
+    far, near = ((each.model.head.out["a"].weight - began).abs().sum() for each in (plain, slow))
+    assert 0 < near < far
+    assert evaluate(slow.folder, pictures, catalog=CATALOG) == slow.score
+
+
+def test_patience_ends_a_run_that_gets_no_better(pictures, tmp_path):
+    job = job_of(pictures, epochs=9, patience=1, lr=3.0, optimizer=Named("sgd"))
+    fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    lines = rows(fitted.folder)
+    assert len(lines) == fitted.epoch + 2 < 9
+
+
+def test_a_plateau_lowers_the_rate(pictures, tmp_path):
+    schedule = Named("plateau", {"patience": 0, "threshold": 100.0})
+    job = job_of(pictures, epochs=3, schedule=schedule, freeze=fk.Freeze.all())
+    fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    rates = [float(line["lr"]) for line in rows(fitted.folder)]
+    assert rates[0] > rates[-1]
+
+
+def test_a_branch_thaws_when_the_metric_that_it_waits_for_stalls(pictures, tmp_path):
+    freeze = fk.Freeze.on_plateau("val_accuracy", patience=1)
+    job = job_of(pictures, epochs=3, freeze=freeze, lr=1e-9, monitor="val_accuracy")
+    fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    learn = [int(line["trainable"]) for line in rows(fitted.folder)]
+    assert learn[0] == learn[1] < learn[2]
+
+
+def test_a_model_that_prepares_inside_answers_raw_pictures_alike(pictures, tmp_path):
+    """The pictures have just the size that the branches take, so that nothing is resized."""
+    inside = fit(
+        job_of(pictures, epochs=1, recipe={"preprocess": "inside"}),
+        tmp_path / "in",
+        catalog=CATALOG,
+    )
+    outside = fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)
+    assert inside.score == outside.score
+    saved = fk.load(inside.folder / "best", catalog=CATALOG).eval()
+    assert saved.recipe.preprocess == "inside"
+    assert evaluate(inside.folder, pictures, catalog=CATALOG) == outside.score
+    raw = torch.randint(0, 256, (2, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    mean, std = (
+        torch.tensor(each).view(3, 1, 1)
+        for each in (fk.Preprocessing((1, 1)).mean, fk.Preprocessing((1, 1)).std)
+    )
+    prepared = (raw / 255 - mean) / std
+    with torch.no_grad():
+        assert_close(saved(raw.to(torch.uint8)), outside.model(prepared))
+
+
+def test_samples_are_held_out_where_there_is_no_split_for_it(tmp_path):
+    folder = put_pictures(tmp_path / "pictures", train=5, val=0)
+    fitted = fit(job_of(folder / "train", epochs=1), tmp_path / "out", catalog=CATALOG)
+    assert fitted.score.samples == 2
+    known = json.loads((fitted.folder / "identity.json").read_text())["samples"]
+    assert (known["train"]["count"], known["val"]["count"]) == (8, 2)
+
+
+def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_path):
+    job = job_of(pictures, freeze=fk.Freeze.all(), epochs=0)
+    with pytest.raises(TrainingError, match=r"nothing to train: epochs is 0.*fusionkit evaluate"):
+        fit(job, tmp_path / "out", catalog=CATALOG)
+    assert not list(tmp_path.rglob("*.yaml"))
+
+
+def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):
+    with pytest.raises(ConfigError, match=r"section training: .*precision"):
+        fit(job_of(pictures, precision="8-quick"), tmp_path / "out", catalog=CATALOG)
+    fitted = fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)  # it begins anew
+    assert len(rows(fitted.folder)) == 1

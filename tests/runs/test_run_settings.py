@@ -1,0 +1,64 @@
+"""Settings say what is wrong with them where they are made."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from fusionkit.errors import ConfigError
+from fusionkit.runs.settings import DataSettings, Named, TrainingSettings
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"epochs": -1}, "epochs is a whole number, at least 0; got -1"),
+        ({"epochs": True}, "epochs is a whole number, at least 0; got True"),
+        ({"batch_size": 0}, "batch_size is a whole number, at least 1; got 0"),
+        ({"accumulate": 0}, "accumulate is a whole number, at least 1; got 0"),
+        ({"seed": -3}, "seed is a whole number, at least 0; got -3"),
+        ({"cache_views": 0}, "cache_views is a whole number, at least 1; got 0"),
+        ({"devices": 0}, "devices is a whole number, at least 1; got 0"),
+        ({"nodes": 1.5}, "nodes is a whole number, at least 1; got 1.5"),
+        ({"patience": 0}, "patience is a whole number, at least 1, or null; got 0"),
+        ({"save_every": 0}, "save_every is a whole number, at least 1, or null; got 0"),
+        ({"lr": 0}, "lr is a positive number, got 0"),
+        ({"lr": math.nan}, "lr is a positive number, got nan"),
+        ({"lr": math.inf}, "lr is a positive number, got inf"),
+        ({"weight_decay": -0.1}, "weight_decay is a number, zero or more, got -0.1"),
+        ({"clip": 0}, "clip is the norm that gradients are cut to, .* or null; got 0"),
+        ({"label_smoothing": 1}, r"label_smoothing is a number in \[0, 1\), got 1"),
+        ({"ema": 1.0}, r"ema is a number in \[0, 1\), got 1.0"),
+        ({"ema": -0.5}, r"ema is a number in \[0, 1\), got -0.5"),
+        ({"schedule": Named("cosin")}, "there is no schedule 'cosin'.* cosine"),
+    ],
+)
+def test_training_settings_out_of_their_range_are_refused(fields, said):
+    with pytest.raises(ConfigError, match=said):
+        TrainingSettings(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"val_share": 1}, "val_share is between 0 and 1, got 1"),
+        ({"val_share": 0.0}, "val_share is between 0 and 1, got 0.0"),
+        ({"val": "train"}, "train and val are one split, 'train'"),
+        ({"workers": -1}, "workers is a whole number, at least 0; got -1"),
+        ({"augment": {"flipp": True}}, "flipp"),
+    ],
+)
+def test_data_settings_out_of_their_range_are_refused(fields, said):
+    with pytest.raises(ConfigError, match=said):
+        DataSettings(**fields)
+
+
+def test_weight_decay_may_be_zero_and_so_may_epochs():
+    settings = TrainingSettings(weight_decay=0.0, epochs=0, ema=0.0)
+    assert (settings.weight_decay, settings.epochs, settings.ema) == (0.0, 0, 0.0)
+
+
+def test_augmentation_is_none_unless_it_is_asked_for():
+    assert not DataSettings().variation.is_random
+    assert DataSettings(augment=True).variation.is_random
