@@ -1,0 +1,1 @@
+"""What ``write_results.py`` runs and writes."""
