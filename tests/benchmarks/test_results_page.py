@@ -111,5 +111,5 @@ def test_what_has_run_is_not_run_again(tmp_path, monkeypatch):
 def test_a_command_that_fails_is_shown(tmp_path):
     from results_page.runs import _run
 
-    with pytest.raises(SystemExit, match="no_such_module 1\nends with 1:\n.*no_such_module"):
+    with pytest.raises(SystemExit, match=r"no_such_module 1\nends with 1:\n.*no_such_module"):
         _run(["no_such_module", "1"], tmp_path)
