@@ -46,9 +46,9 @@ def format_page(sections: Sequence[str], command: str, seeds: range) -> str:
 
 This page is generated: `{command}` runs every command, each in
 a process of its own, and writes what came out. Photographs and weights are those of
-`../shared/data`; the recipes in `examples/` name the hub's weights, and `--set` names these in their
-place. Shown is the command of each table's first row and seed; a branch alone is the recipe without
-the other branch.
+`../shared/data`; the recipes in `examples/` name the hub's weights, and `--set` names these in
+their place. Shown is the command of each table's first row and seed; a branch alone is the recipe
+without the other branch.
 
 - accuracy: of the best model on the samples held out, mean and standard deviation over the seeds
   {", ".join(map(str, seeds))}, each in brackets. Where there are epochs, the best is chosen on the

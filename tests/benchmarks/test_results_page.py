@@ -74,8 +74,8 @@ def test_a_section_has_means_differences_and_the_command():
     assert "| both | 0.850 ± 0.071 (0.900, 0.800) | +0.100 | 0.600 | 2.0 s | 3.0 s |" in text
     assert "| `a` alone | 0.700 ± 0.000 (0.700, 0.700) | -0.050 |" in text
     assert "| `b` alone | 0.750 ± 0.071 (0.800, 0.700) | best alone |" in text
-    assert (
     assert "\n<!-- not run: it trains" in text
+    assert (
         "fusionkit fit examples/r.yaml \\\n    --set head=concat \\\n    --set 'x={a: 1}'" in text
     )
 
