@@ -38,7 +38,7 @@ def format_page(sections: Sequence[str], command: str, seeds: range) -> str:
     versions = (
         f"fusionkit {fk.__version__}, torch {torch.__version__}, torchvision "
         f"{torchvision.__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} CPU cores"
+        f"{platform.machine()}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} thread(s)"
     )
     head = f"""\
 <!-- written by {command} -->
