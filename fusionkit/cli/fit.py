@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "fit", "read_settings"]
 
+MOST_NAMES = 3
+
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -105,6 +107,15 @@ def _closing(fitted: Fitted) -> str:
         f"right, with a loss of {score.loss:.4f}, after {fitted.seconds:.1f} s.",
         f"It is saved in {fitted.folder / 'best'}.",
     ]
-    if score.broken:
-        lines.append(f"{len(score.broken)} held-out samples could not be read and count nowhere.")
+    lines += _left_out("to learn from", fitted.left_out)
+    lines += _left_out("held out", score.broken)
     return "\n".join(lines)
+
+
+def _left_out(kind: str, broken: tuple[tuple[str, str], ...]) -> list[str]:
+    """Names samples that could not be read, and the cause of the first."""
+    if not broken:
+        return []
+    names = ", ".join(name for name, _ in broken[:MOST_NAMES])
+    more = ", ..." if len(broken) > MOST_NAMES else ""
+    return [f"Left out of the samples {kind}, {len(broken)}: {names}{more} ({broken[0][1]})"]

@@ -33,6 +33,8 @@ from fusionkit.training.resume.run_states import RunStates
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fusionkit.runs.train import Trained
+
 __all__ = ["Fitted", "fit"]
 
 
@@ -47,6 +49,8 @@ class Fitted:
         epochs: how many the job asks for.
         seconds: of training and validation, in all processes that the run took.
         folder: of the run.
+        left_out: id and cause of samples to learn from that could not be read, as far as this
+            process saw them.
     """
 
     model: FusedModel
@@ -55,6 +59,7 @@ class Fitted:
     epochs: int
     seconds: float
     folder: Path
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def fit(
@@ -91,7 +96,7 @@ def fit(
 def _fit(
     job: Job, run: RunFolder, resume: bool, console: Console | None, catalog: Catalog | None
 ) -> Fitted:
-    from fusionkit.runs.train import train
+    from fusionkit.runs.train import train  # which imports Lightning
 
     first = is_first(job.training)
     if first:
@@ -112,17 +117,17 @@ def _fit(
         saved = states.newest() if resume else None
         if saved is None and first:
             run.begin(job, known, str(_plan(model, job, samples)))
-        epoch, seconds = -1, 0.0
+        trained = None
         if epochs:
             path = None if saved is None else saved[0]
-            epoch, seconds = train(
+            trained = train(
                 model, job, samples, run, states, cache=cache, resume=path, told=console
             )
         fitted: list[Fitted] = []
 
         def close() -> None:
             best = load(run.best, catalog=catalog) if epochs else model
-            fitted.append(_close(best, job, samples, run, cache, (epoch, epochs, seconds)))
+            fitted.append(_close(best, job, samples, run, cache, trained))
 
         first_alone(close)
     return fitted[0] if fitted else _ended(run, job, catalog)
@@ -134,21 +139,33 @@ def _close(  # noqa: PLR0917
     samples: JobSamples,
     run: RunFolder,
     cache: FeatureCache | None,
-    trained: tuple[int, int, float],
+    trained: Trained | None,
 ) -> Fitted:
     """Fits the head of the best model, if it is one that is fitted, measures it, and saves both."""
-    epoch, epochs, seconds = trained
     start = time.perf_counter()
     with presented(model, "outside"):
         if _fits(model, job):
             _fit_head(model, job, samples, cache)
-        score = measure(model, val_loader(job, model, samples.val, cache=cache))
-    seconds += time.perf_counter() - start
+        # As ``evaluate`` does it, to the same bits: no other memory format, no other precision.
+        model.to(memory_format=torch.contiguous_format)
+        plain = replace(job.training, channels_last=False, precision="32-true")
+        held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
+        score = measure(model, held_out)
+    fitted = Fitted(
+        model.eval(),
+        score,
+        epoch=-1 if trained is None else trained.epoch,
+        epochs=0 if trained is None else job.training.epochs,
+        seconds=(trained.seconds if trained else 0.0) + time.perf_counter() - start,
+        folder=run.path,
+        left_out=() if trained is None else trained.left_out,
+    )
     if is_first(job.training):
-        if not epochs or _fits(model, job):
+        if trained is None or _fits(model, job):
             save_best(model, run, job, {"val_accuracy": score.accuracy, "val_loss": score.loss})
-        run.end({**asdict(score), "epoch": epoch, "epochs": epochs, "seconds": round(seconds, 2)})
-    return Fitted(model.eval(), score, epoch, epochs, seconds, run.path)
+        own = {name: getattr(fitted, name) for name in ("epoch", "epochs", "seconds", "left_out")}
+        run.end({**asdict(score), **own, "seconds": round(fitted.seconds, 2)})
+    return fitted
 
 
 def save_best(model: FusedModel, run: RunFolder, job: Job, metrics: dict[str, float]) -> None:
@@ -226,7 +243,14 @@ def _ended(run: RunFolder, job: Job, catalog: Catalog | None) -> Fitted:
     found = run.read_result()
     assert found is not None
     fields = {name: found.pop(name) for name in ("epoch", "epochs", "seconds")}
+    left_out = tuple(map(tuple, found.pop("left_out")))
     for name in ("by_class", "broken"):
         found[name] = tuple(map(tuple, found[name]) if name == "broken" else found[name])
     found["confusion"] = tuple(map(tuple, found["confusion"]))
-    return Fitted(load(run.best, catalog=catalog), Score(**found), folder=run.path, **fields)
+    return Fitted(
+        load(run.best, catalog=catalog),
+        Score(**found),
+        folder=run.path,
+        left_out=left_out,
+        **fields,
+    )

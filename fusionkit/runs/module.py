@@ -29,6 +29,7 @@ class FusionModule(pl.LightningModule):
         model: what is trained.
         settings: how.
         steps_per_epoch: of the optimizer.
+        left_out: the cause for each sample to learn from that could not be read, by its id.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FusionModule(pl.LightningModule):
         self.model, self.settings = model, settings
         self.batches_per_epoch = batches_per_epoch
         self.steps_per_epoch = -(-batches_per_epoch // settings.accumulate)
+        self.left_out: dict[str, str] = {}
         classes = model.recipe.num_classes
         assert classes is not None
         self.measured = torch.nn.ModuleDict(
@@ -67,6 +69,7 @@ class FusionModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Makes the step's random numbers a function of the seed and its place in the run."""
+        self.left_out.update(batch.broken)
         place = self.current_epoch * self.batches_per_epoch + batch_idx
         seed_step(self.settings.seed, place, self.global_rank)
 
@@ -114,6 +117,24 @@ class FusionModule(pl.LightningModule):
             scheduler.step()
         else:
             scheduler.step(metric)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Saves what all processes have measured so far, not only the first."""
+        if self.trainer.world_size == 1:
+            return
+        for name, metric in self.measured.items():
+            assert isinstance(metric, Metric)
+            with metric.sync_context():
+                state = metric.state_dict(prefix=f"measured.{name}.")
+                checkpoint["state_dict"].update({key: each.clone() for key, each in state.items()})
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Gives what all have measured to the first process alone, or it would count again."""
+        if self.global_rank == 0:
+            return
+        saved = checkpoint["state_dict"]
+        for key in [key for key in saved if key.startswith("measured.")]:
+            saved[key] = torch.zeros_like(saved[key])
 
     def _measure(self, split: str, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         values = {"loss": (loss.detach(), len(labels)), "accuracy": (logits.detach(), labels)}

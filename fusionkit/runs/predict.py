@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from fusionkit.cache.compute import Compute, device_of
 from fusionkit.catalog import Catalog
-from fusionkit.data import open_predict
+from fusionkit.data import PreparedDataset, open_predict
+from fusionkit.data.batch import Batch
 from fusionkit.model.fused import FusedModel
-from fusionkit.runs.evaluate import job_of
-from fusionkit.runs.loaders import val_loader
 from fusionkit.runs.presented import presented
 from fusionkit.runs.samples import input_names
 from fusionkit.runs.saved import load_saved
-from fusionkit.runs.settings import DataSettings
 
 __all__ = ["Prediction", "class_names", "predict"]
 
@@ -58,6 +57,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Gives a prediction for each sample, in their order, as soon as its batch is answered.
 
+    Model and samples are opened at once; images are read when their answers are asked for.
+
     Args:
         model: a model, the folder of a saved one, or of a run, whose best one is taken.
         data: a folder (all images below it), a file, several files, or a manifest.
@@ -72,19 +73,39 @@ def predict(
         DataError: the samples cannot be read.
     """
     loaded = model if isinstance(model, FusedModel) else load_saved(model, catalog)
-    job = job_of(loaded, DataSettings(broken=broken, workers=workers, texts=texts), batch_size)
-    samples = open_predict(data, input_names(job.recipe), texts=texts)
-    training = loaded.training
+    samples = open_predict(data, input_names(loaded.recipe), texts=texts)
+    dataset = PreparedDataset(samples, loaded, broken=broken, most_broken=1.0)
+    compute = Compute(loaded, dataset, workers=workers)
+    return _answers(loaded, compute, samples.ids, batch_size)
+
+
+def _answers(
+    model: FusedModel, compute: Compute, ids: Sequence[str], batch_size: int
+) -> Iterator[Prediction]:
+    training = model.training
     try:
-        with presented(loaded.eval(), "outside"), torch.inference_mode():
-            for batch in val_loader(job, loaded, samples, cache=None):
-                answers = loaded(batch.inputs).float().softmax(1).cpu()
-                rows = zip(batch.ids, answers.tolist(), strict=True)
-                for sample_id, row in rows:
-                    yield Prediction(
-                        sample_id, max(range(len(row)), key=row.__getitem__), tuple(row)
-                    )
-                for sample_id, cause in batch.broken:
-                    yield Prediction(sample_id, None, (), cause)
+        with presented(model.eval(), "outside"):
+            done = 0
+            for batch in compute.read(list(model.parts), range(len(ids)), batch_size):
+                found = _of_batch(model, compute, batch)
+                here = ids[done : done + len(found)]
+                done += len(found)
+                yield from (found[sample_id] for sample_id in here)
     finally:
-        loaded.train(training)
+        model.train(training)
+
+
+@torch.inference_mode()
+def _of_batch(model: FusedModel, compute: Compute, batch: Any) -> dict[str, Prediction]:
+    """Gives the answers to a batch by id; of what could not be read, why."""
+    if not isinstance(batch, Batch):
+        return {sample_id: Prediction(sample_id, None, (), cause) for sample_id, cause in batch}
+    inputs = compute.ready(batch.inputs, device_of(model))
+    rows = model(inputs).float().softmax(1).tolist()
+    found = {
+        sample_id: Prediction(sample_id, max(range(len(row)), key=row.__getitem__), tuple(row))
+        for sample_id, row in zip(batch.ids, rows, strict=True)
+    }
+    return found | {
+        sample_id: Prediction(sample_id, None, (), cause) for sample_id, cause in batch.broken
+    }

@@ -99,8 +99,8 @@ class TrainingSettings:
         monitor: by which metric the best model is chosen.
         patience: epochs without a better one after which the run ends; ``None`` for never.
         cache: whether features of frozen branches are kept on disk.
-        cache_views: how many augmented views of each sample the cache keeps, if there is
-            augmentation.
+        cache_views: how many augmented views of each sample the cache keeps; must be said where
+            samples are varied.
         channels_last: whether convolutions run in that memory format, which is faster.
         fit_head: on which samples a head that is fitted to all of them at once is fitted, at the
             end: ``"auto"`` takes those it learned from if every branch is frozen, else those held
@@ -127,7 +127,7 @@ class TrainingSettings:
     monitor: Monitor = "val_loss"
     patience: int | None = None
     cache: bool = False
-    cache_views: int = 1
+    cache_views: int = 0
     channels_last: bool = True
     fit_head: Literal["auto", "train", "val", "never"] = "auto"
     save_every: int | None = None
@@ -137,7 +137,7 @@ class TrainingSettings:
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
 
     def __post_init__(self) -> None:
-        _check_counts(self, epochs=0, batch_size=1, accumulate=1, seed=0, cache_views=1)
+        _check_counts(self, epochs=0, batch_size=1, accumulate=1, seed=0, cache_views=0)
         _check_counts(self, devices=1, nodes=1)
         _check_counts(self, optional=True, patience=1, save_every=1)
         for name in ("lr", "weight_decay"):
@@ -173,6 +173,15 @@ class Job:
     recipe: Recipe
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        training = self.training
+        if training.cache and self.data.variation.is_random and not training.cache_views:
+            raise ConfigError(
+                "training.cache keeps the features of each sample, but data.augment varies it in "
+                "each epoch; keep some varied views of each with training.cache_views: 4, or "
+                "leave one of the two out"
+            )
 
 
 def _check_counts(settings: object, *, optional: bool = False, **least: int) -> None:

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples
 from fusionkit.runs.settings import Job
 from fusionkit.training.checkpoint_io import StateCheckpointIO
+from fusionkit.training.distributed.group import tell_all
 from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 from fusionkit.training.lightning import PolicyCallback
 from fusionkit.training.lightning_signals import SaveOnSignal
@@ -40,7 +42,7 @@ from fusionkit.training.resume.run_states import RunStates
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["train"]
+__all__ = ["Trained", "train"]
 
 HARMLESS = (
     ".*does not have many workers.*",
@@ -50,6 +52,21 @@ HARMLESS = (
     ".*isinstance.treespec, LeafSpec.*",
 )
 """What Lightning warns of and is as it should be here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        epoch: of the best model, counted from 0; -1 where nothing was trained by gradient.
+        seconds: of training and validation, in all processes that the run took.
+        left_out: id and cause of samples to learn from that could not be read.
+    """
+
+    epoch: int = -1
+    seconds: float = 0.0
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def train(
@@ -62,8 +79,8 @@ def train(
     cache: FeatureCache | None = None,
     resume: Path | None = None,
     told: Console | None = None,
-) -> tuple[int, float]:
-    """Trains a model in place, saves the best in the run's folder; gives its epoch and the seconds.
+) -> Trained:
+    """Trains a model in place, and saves the best in the run's folder.
 
     Args:
         model: as ``compose`` gives it.
@@ -122,7 +139,9 @@ def train(
         )
         trainer.fit(module, datamodule=loaders, ckpt_path=None if resume is None else str(resume))
     before = [float(row["seconds"]) for row in read_figures(run.figures)] if resume else []
-    return best.epoch, max(sum(before), time.perf_counter() - start)
+    left_out = {key: cause for each in tell_all(module.left_out) for key, cause in each.items()}
+    seconds = max(sum(before), time.perf_counter() - start)
+    return Trained(best.epoch, seconds, tuple(sorted(left_out.items())))
 
 
 class RunLoaders(pl.LightningDataModule):

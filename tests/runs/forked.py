@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -51,3 +52,39 @@ def signal_self(number: int) -> None:
 
 
 KILLED = -signal.SIGKILL
+
+
+def run_forked(functions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Gives what each function gave in a process of its own, its error, or its exit code."""
+    context = multiprocessing.get_context("fork")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forks beside threads
+        ends = [context.Pipe(duplex=False) for _ in functions]
+        processes = [
+            context.Process(target=_tell, args=(function, inner), daemon=True)
+            for function, (_, inner) in zip(functions, ends, strict=True)
+        ]
+        for process in processes:
+            process.start()
+    for _, inner in ends:
+        inner.close()
+    told = []
+    for process, (outer, _) in zip(processes, ends, strict=True):
+        try:
+            there = outer.poll(60)
+            told.append(pickle.loads(outer.recv_bytes()) if there else "nothing within a minute")
+        except EOFError:
+            process.join(10)
+            told.append(process.exitcode)
+    for process in processes:
+        process.kill()
+        process.join()
+    return told
+
+
+def _tell(function: Callable[[], Any], end: Any) -> None:
+    try:
+        told = function()
+    except Exception as error:
+        told = error
+    end.send_bytes(pickle.dumps(told))

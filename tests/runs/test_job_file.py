@@ -30,6 +30,7 @@ TRAINING = st.builds(
     monitor=st.sampled_from(["val_loss", "val_accuracy"]),
     patience=st.none() | st.integers(1, 100),
     cache=st.booleans(),
+    cache_views=st.integers(1, 9),
     fit_head=st.sampled_from(["auto", "train", "val", "never"]),
 )
 DATA = st.builds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from run_toys import job_of
 
 from fusionkit.errors import ConfigError
 from fusionkit.runs.settings import DataSettings, Named, TrainingSettings
@@ -18,7 +19,7 @@ from fusionkit.runs.settings import DataSettings, Named, TrainingSettings
         ({"batch_size": 0}, "batch_size is a whole number, at least 1; got 0"),
         ({"accumulate": 0}, "accumulate is a whole number, at least 1; got 0"),
         ({"seed": -3}, "seed is a whole number, at least 0; got -3"),
-        ({"cache_views": 0}, "cache_views is a whole number, at least 1; got 0"),
+        ({"cache_views": -1}, "cache_views is a whole number, at least 0; got -1"),
         ({"devices": 0}, "devices is a whole number, at least 1; got 0"),
         ({"nodes": 1.5}, "nodes is a whole number, at least 1; got 1.5"),
         ({"patience": 0}, "patience is a whole number, at least 1, or null; got 0"),
@@ -62,3 +63,10 @@ def test_weight_decay_may_be_zero_and_so_may_epochs():
 def test_augmentation_is_none_unless_it_is_asked_for():
     assert not DataSettings().variation.is_random
     assert DataSettings(augment=True).variation.is_random
+
+
+def test_a_cache_beside_augmentation_must_say_how_many_views_it_keeps():
+    data = DataSettings(augment=True)
+    with pytest.raises(ConfigError, match=r"data\.augment varies it .*training\.cache_views: 4"):
+        job_of(None, cache=True, data={"augment": True})
+    assert job_of(None, cache=True, cache_views=2, data={"augment": True}).data == data
