@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ def fit(
     folder: str | Path,
     *,
     resume: bool = False,
+    allow: Collection[str] = (),
     console: Console | None = None,
     catalog: Catalog | None = None,
 ) -> Fitted:
@@ -77,6 +79,8 @@ def fit(
         folder: of the run; made if need be.
         resume: whether a run that lies there is gone on with, to the same end as if it had never
             been stopped. One that has ended is not trained again.
+        allow: what may have changed since a run that is gone on with was begun, such as
+            ``"training.epochs"`` or ``"versions.torch"``; it then comes to another end.
         console: where progress is shown; nowhere if not given.
         catalog: where names are looked up; by default what is installed.
 
@@ -90,11 +94,17 @@ def fit(
     with warnings.catch_warnings():
         if not first:
             warnings.simplefilter("ignore")  # the first process has said it
-        return _fit(job, RunFolder(Path(folder)), resume, console if first else None, catalog)
+        run, shown = RunFolder(Path(folder)), console if first else None
+        return _fit(job, run, resume, tuple(allow), shown, catalog)
 
 
-def _fit(
-    job: Job, run: RunFolder, resume: bool, console: Console | None, catalog: Catalog | None
+def _fit(  # noqa: PLR0917
+    job: Job,
+    run: RunFolder,
+    resume: bool,
+    allow: tuple[str, ...],
+    console: Console | None,
+    catalog: Catalog | None,
 ) -> Fitted:
     from fusionkit.runs.train import train  # which imports Lightning
 
@@ -105,9 +115,11 @@ def _fit(
     job = replace(job, recipe=complete_recipe(job.recipe, samples.train.classes))
     known = identify(job, samples)
     if resume and run.has_learned():
-        refuse_changed(run, known)
         if run.read_result() is not None:
+            refuse_changed(run, known, allow)
             return _ended(run, job, catalog)
+        if refuse_changed(run, known, allow) and first:
+            run.note(job, known)
     model = _compose(job, catalog)
     epochs = _epochs(model, job)
     cache = FeatureCache() if job.training.cache else None

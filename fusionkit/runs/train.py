@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fusionkit.cache import FeatureCache
@@ -26,6 +25,7 @@ from fusionkit.runs.callbacks.best import KeepBest
 from fusionkit.runs.callbacks.figures import Figures, read_figures
 from fusionkit.runs.callbacks.progress import Progress, format_row
 from fusionkit.runs.callbacks.save_states import SaveStates
+from fusionkit.runs.callbacks.stop_early import StopEarly
 from fusionkit.runs.loaders import EpochLoader, Passes, count_batches, train_loader, val_loader
 from fusionkit.runs.module import FusionModule
 from fusionkit.runs.processes import name_lost_processes
@@ -118,7 +118,7 @@ def train(
         best,
         *averages,
         Figures(run.figures, lambda row: _tell(told, row, settings.epochs)),
-        *([EarlyStopping(settings.monitor, mode=mode, patience=patience)] if patience else []),
+        *([StopEarly(settings.monitor, mode=mode, patience=patience)] if patience else []),
         *([Progress(told)] if told is not None else []),
         saves,
         SaveOnSignal(saves.place),
