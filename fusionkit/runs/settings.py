@@ -151,6 +151,11 @@ class TrainingSettings:
                 f"clip is the norm that gradients are cut to, a positive number or null; got "
                 f"{self.clip!r:.80}"
             )
+        if self.clips_mixed and self.optimizer.options.get("fused"):
+            raise ConfigError(
+                f"clip cannot cut the gradients of a fused optimizer under precision "
+                f"{self.precision}; leave optimizer.options.fused out"
+            )
         self._check_shards()
         for name in ("label_smoothing", "ema"):
             value = getattr(self, name)
@@ -160,6 +165,11 @@ class TrainingSettings:
             raise ConfigError(
                 f"there is no schedule {self.schedule.name!r:.80}; there are {', '.join(SHAPES)}"
             )
+
+    @property
+    def clips_mixed(self) -> bool:
+        """Whether gradients are clipped under mixed precision, which no fused step allows."""
+        return self.clip is not None and self.precision.endswith("-mixed")
 
     def _check_shards(self) -> None:
         if self.strategy != "fsdp":

@@ -29,6 +29,14 @@ from fusionkit.runs.settings import DataSettings, Named, TrainingSettings
         ({"lr": math.inf}, "lr is a positive number, got inf"),
         ({"weight_decay": -0.1}, "weight_decay is a number, zero or more, got -0.1"),
         ({"clip": 0}, "clip is the norm that gradients are cut to, .* or null; got 0"),
+        (
+            {
+                "clip": 1.0,
+                "precision": "bf16-mixed",
+                "optimizer": Named("adamw", {"fused": True}),
+            },
+            r"clip .* a fused optimizer under precision bf16-mixed; .*options\.fused",
+        ),
         ({"label_smoothing": 1}, r"label_smoothing is a number in \[0, 1\), got 1"),
         ({"ema": 1.0}, r"ema is a number in \[0, 1\), got 1.0"),
         ({"ema": -0.5}, r"ema is a number in \[0, 1\), got -0.5"),
