@@ -236,7 +236,7 @@ def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_pa
 
 
 def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):
-    with pytest.raises(ConfigError, match=r"section training: .*precision"):
-        fit(job_of(pictures, precision="8-quick"), tmp_path / "out", catalog=CATALOG)
+    with pytest.raises(ConfigError, match=r"section training: .*accelerator"):
+        fit(job_of(pictures, accelerator="quick"), tmp_path / "out", catalog=CATALOG)
     fitted = fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)  # it begins anew
     assert len(rows(fitted.folder)) == 1
