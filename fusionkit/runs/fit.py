@@ -232,7 +232,9 @@ def _fit_head(model: FusedModel, job: Job, samples: JobSamples, cache: FeatureCa
         learned = any(part.ever_learning() for part in model.parts.values())
         where = "val" if learned else "train"
     chosen = samples.train if where == "train" else samples.val
-    batches = val_loader(job, model, chosen, cache=cache)
+    # As the head will be asked: outside autocast, which cached features of its type would need.
+    plain = replace(job, training=replace(job.training, precision="32-true"))
+    batches = val_loader(plain, model, chosen, cache=cache)
     fit_head(model, ((batch.inputs, batch.labels, batch.features) for batch in batches))
 
 
