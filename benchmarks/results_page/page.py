@@ -14,6 +14,10 @@ from results_page.studies import Row, Study
 
 __all__ = ["format_page", "format_study"]
 
+NOT_RUN = (
+    "<!-- not run: it trains on photographs for a minute; benchmarks/write_results.py runs it -->"
+)
+
 Found = Mapping[str, Mapping[Row, Sequence[Outcome]]]
 """By group and row the outcomes, one for each seed."""
 
@@ -34,18 +38,21 @@ def format_page(sections: Sequence[str], command: str, seeds: range) -> str:
     versions = (
         f"fusionkit {fk.__version__}, torch {torch.__version__}, torchvision "
         f"{torchvision.__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} CPU cores"
+        f"{platform.machine()}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} thread(s)"
     )
     head = f"""\
 <!-- written by {command} -->
 # What the commands gave on photographs
 
-This page is generated: `{command}` runs every command below, in a process of its own,
-and writes what came out. Photographs and weights are those of `../shared/data`; the recipes in
-`examples/` name the hub's weights, and `--set` names these in their place.
+This page is generated: `{command}` runs every command, each in
+a process of its own, and writes what came out. Photographs and weights are those of
+`../shared/data`; the recipes in `examples/` name the hub's weights, and `--set` names these in
+their place. Shown is the command of each table's first row and seed; a branch alone is the recipe
+without the other branch.
 
 - accuracy: of the best model on the samples held out, mean and standard deviation over the seeds
-  {", ".join(map(str, seeds))}, each in brackets; the epoch is chosen on the same samples.
+  {", ".join(map(str, seeds))}, each in brackets. Where there are epochs, the best is chosen on the
+  same samples.
 - over the best alone: the mean over the seeds of the difference from the branch with the highest
   mean alone, under the same settings.
 - training: seconds that passed in training and validation, the median; CPU: seconds of the whole
@@ -75,7 +82,7 @@ def format_study(study: Study, found: Found, show: Mapping[Path, str]) -> str:
         ]
         lines += [_line(row, outcomes, best) for row, outcomes in rows.items()]
         first = next(iter(rows.values()))[0]
-        lines += ["", "```sh", _shown(first.command, show), "```", ""]
+        lines += ["", NOT_RUN, "```sh", _shown(first.command, show), "```", ""]
         parts.append("\n".join(lines))
     return "\n".join(parts)
 

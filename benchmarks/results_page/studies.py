@@ -78,7 +78,7 @@ STUDIES = (
             "quick": "squeezenet1_1-winml_fp16",
         },
         {
-            "The recipe as it is: `strong` learns, `quick` is frozen, three epochs": (
+            "The recipe as it is: `strong` thaws, `quick` is frozen, four epochs": (
                 Row("both, `concat`"),
                 Row("`strong` alone", ("strong",)),
                 Row("`quick` alone", ("quick",)),

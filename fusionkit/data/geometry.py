@@ -27,25 +27,27 @@ class Geometry:
         interpolation: of the resize.
         inner: (height, width) of what a later centre crop takes of it, and which has to be the
             same pixels as if it were taken at once.
+        exact: whether resizing gives PIL's own pixels, or almost these in less time.
     """
 
     size: tuple[int, int]
     resize: int | tuple[int, int]
     interpolation: Interpolation
     inner: tuple[int, int] | None = None
+    exact: bool = True
 
     @classmethod
-    def of(cls, preprocessing: Preprocessing) -> Geometry:
+    def of(cls, preprocessing: Preprocessing, *, exact: bool = True) -> Geometry:
         """Gives the geometry of a preparation; equal ones give the same pixels."""
         size = preprocessing.size
         resize_to = size if preprocessing.resize is None else preprocessing.resize
-        return cls(size, resize_to, preprocessing.interpolation)
+        return cls(size, resize_to, preprocessing.interpolation, exact=exact)
 
     def evaluate(self, picture: Picture) -> Tensor:
         """Gives "c height width" after resize and centre crop, black beyond the picture."""
         height, width = self._resized(*picture_size(picture))
         if (height, width) != picture_size(picture):
-            picture = resize(picture, (height, width), self.interpolation)
+            picture = resize(picture, (height, width), self.interpolation, exact=self.exact)
         rows, columns = min(height, self.size[0]), min(width, self.size[1])
         inner = self.inner or self.size
         top, left = _start(height, rows, inner[0]), _start(width, columns, inner[1])
@@ -54,7 +56,7 @@ class Geometry:
     def squeeze(self, picture: Picture) -> Tensor:
         """Gives "c height width" of the whole picture, whatever its shape was."""
         if picture_size(picture) != self.size:
-            picture = resize(picture, self.size, self.interpolation)
+            picture = resize(picture, self.size, self.interpolation, exact=self.exact)
         return to_tensor(picture)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:

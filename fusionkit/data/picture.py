@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fusionkit.preprocessing import Interpolation
 
@@ -47,10 +48,25 @@ def mirror(picture: Picture, horizontally: bool, vertically: bool) -> Picture:
     return picture
 
 
-def resize(picture: Picture, size: tuple[int, int], interpolation: Interpolation) -> Picture:
-    """Gives the picture at (height, width) as PIL resizes it, antialiased."""
+def resize(
+    picture: Picture, size: tuple[int, int], interpolation: Interpolation, *, exact: bool = True
+) -> Picture:
+    """Gives the picture at (height, width), antialiased.
+
+    Args:
+        picture: of any size.
+        size: in pixels.
+        interpolation: how pixels are mixed.
+        exact: whether as PIL does it, to the bit. If not, bytes are resized by torch, which rounds
+            its weights more coarsely and takes a quarter of the time.
+    """
     from PIL import Image
 
+    if not exact and interpolation != "nearest" and (pixels := _bytes(picture)) is not None:
+        resized = functional.interpolate(
+            pixels[None], size=size, mode=interpolation, antialias=True
+        )
+        return resized[0]
     how = Image.Resampling[interpolation.upper()]
     return _on_images(picture, lambda image: image.resize((size[1], size[0]), how))
 
@@ -81,6 +97,12 @@ def to_pil(picture: Picture) -> Image | None:
     if picture.dtype == torch.uint8 and picture.ndim == 3 and picture.shape[0] == 3:
         return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
     return None
+
+
+def _bytes(picture: Picture) -> Tensor | None:
+    """Gives "c h w" of uint8, or ``None`` for a picture of another kind."""
+    pixels = to_tensor(picture)
+    return pixels if pixels.dtype == torch.uint8 and pixels.ndim == 3 else None
 
 
 def _on_images(picture: Picture, do: Callable[[Image], Image]) -> Picture:

@@ -23,12 +23,14 @@ class Preparation:
         preprocessing: how the branch was trained; ``None`` where it takes no images.
         channels: of the picture that the branch reads.
         inside: whether the model normalises by itself, so that the loader only resizes.
+        exact: whether resizing gives PIL's own pixels, or almost these in less time.
     """
 
     input: str = "image"
     preprocessing: Preprocessing | None = None
     channels: int = 3
     inside: bool = False
+    exact: bool = True
 
     def __post_init__(self) -> None:
         if not is_count(self.channels):
@@ -42,7 +44,7 @@ class Preparation:
         """Where pixels go; ``None`` where the input is handed on as it is."""
         if self.preprocessing is None:
             return None
-        geometry = Geometry.of(self.preprocessing)
+        geometry = Geometry.of(self.preprocessing, exact=self.exact)
         if not self.inside:
             return geometry
         # The model's own resize then finds nothing to do, and its crop takes the same pixels.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class Prepare:
         augment: how samples are varied; ``None`` for not at all.
         seed: of the run.
         max_pixels: of an image.
+        exact: whether an image is resized to PIL's own pixels, or to almost these in less time.
         encoders: by input name, what turns a text into tensors.
 
     Raises:
@@ -56,9 +58,13 @@ class Prepare:
         augment: Augment | None = None,
         seed: int = 0,
         max_pixels: int = MAX_PIXELS,
+        exact: bool = True,
         encoders: Mapping[str, Callable[[str], Any]] | None = None,
     ) -> None:
-        self.preparations = preparations_of(model)
+        found = preparations_of(model)
+        self.preparations = (
+            found if exact else {name: replace(each, exact=False) for name, each in found.items()}
+        )
         if augment is not None and not isinstance(augment, Augment):
             raise ConfigError(f"augment must be an Augment, got {augment!r:.120}")
         if not is_count(max_pixels):

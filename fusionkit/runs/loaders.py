@@ -141,7 +141,12 @@ def _dataset(
     job: Job, model: FusedModel, samples: Samples, augment: Augment | None
 ) -> PreparedDataset:
     return PreparedDataset(
-        samples, model, augment=augment, seed=job.training.seed, broken=job.data.broken
+        samples,
+        model,
+        augment=augment,
+        seed=job.training.seed,
+        broken=job.data.broken,
+        exact=job.data.exact,
     )
 
 

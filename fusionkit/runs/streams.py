@@ -169,6 +169,7 @@ class StreamLoader:
             augment=augment,
             seed=job.training.seed,
             broken=job.data.broken,
+            exact=job.data.exact,
             length=length if learns else None,
             rank=place[0],
             world=place[1],

@@ -74,6 +74,7 @@ def test_a_section_has_means_differences_and_the_command():
     assert "| both | 0.850 ± 0.071 (0.900, 0.800) | +0.100 | 0.600 | 2.0 s | 3.0 s |" in text
     assert "| `a` alone | 0.700 ± 0.000 (0.700, 0.700) | -0.050 |" in text
     assert "| `b` alone | 0.750 ± 0.071 (0.800, 0.700) | best alone |" in text
+    assert "\n<!-- not run: it trains" in text
     assert (
         "fusionkit fit examples/r.yaml \\\n    --set head=concat \\\n    --set 'x={a: 1}'" in text
     )
@@ -111,5 +112,5 @@ def test_what_has_run_is_not_run_again(tmp_path, monkeypatch):
 def test_a_command_that_fails_is_shown(tmp_path):
     from results_page.runs import _run
 
-    with pytest.raises(SystemExit, match="no_such_module 1\nends with 1:\n.*no_such_module"):
+    with pytest.raises(SystemExit, match=r"no_such_module 1\nends with 1:\n.*no_such_module"):
         _run(["no_such_module", "1"], tmp_path)

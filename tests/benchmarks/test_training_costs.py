@@ -35,7 +35,7 @@ def run_quick(
 
 def test_the_comparisons_run(training, monkeypatch, capsys):
     said = run_quick(training, monkeypatch, capsys, "extraction", "cache", "last-stage", "decoding")
-    assert said.count("at most") == 11
+    assert said.count("at most") == 12
     assert "an epoch, of the tutorial's loop" in said
     assert "10 epochs, of 10 times one without" in said
     assert "quick: bounds are not judged" in said

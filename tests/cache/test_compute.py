@@ -71,6 +71,8 @@ def test_a_preparation_is_told_by_what_it_does(images):
     dataset = PreparedDataset(samples_of(images), model)
     assert describe_preparation(dataset, "a") != describe_preparation(dataset, "b")
     assert "size=(16, 16)" in describe_preparation(dataset, "a")
+    quick = PreparedDataset(samples_of(images), model, exact=False)
+    assert describe_preparation(quick, "a") != describe_preparation(dataset, "a")
     texts = ListedSamples([Sample("1", {"text": "a word"}, 0)], ["x"], ["text"])
     plain = {"a": Preparation("text")}
     bare = PreparedDataset(texts, plain)

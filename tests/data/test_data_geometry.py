@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,30 @@ def test_f087_the_bits_are_the_transforms(preprocessing: fk.Preprocessing, size:
     assert ours.dtype == torch.uint8
     normalised = Normalise({"a": preprocessing})({"a": ours[None]})["a"]
     assert torch.equal(normalised[0], preprocessing.transform()(image))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_resize_that_need_not_be_exact_is_almost_pils(interpolation: str, mode: str):
+    image = noise(256, 341, mode=mode)
+    exact = Geometry((224, 224), 235, interpolation)  # type: ignore[arg-type]
+    quick = replace(exact, exact=False)
+    for picture in (image, to_tensor(image)):
+        difference = quick.evaluate(picture).int() - exact.evaluate(picture).int()
+        assert 0 < difference.abs().max() <= 3
+        assert difference.ne(0).float().mean() < 0.05
+    squeezed = quick.squeeze(image).int() - exact.squeeze(image).int()
+    assert squeezed.shape == (1 if mode == "L" else 3, 224, 224)
+    assert squeezed.abs().max() <= 3
+
+
+def test_what_torch_does_not_resize_alike_stays_exact():
+    image = noise(30, 40)
+    nearest = Geometry((14, 14), 16, "nearest")
+    assert torch.equal(replace(nearest, exact=False).evaluate(image), nearest.evaluate(image))
+    floats = to_tensor(image).float() / 255
+    bilinear = Geometry((14, 14), 16, "bilinear")
+    assert torch.equal(replace(bilinear, exact=False).evaluate(floats), bilinear.evaluate(floats))
 
 
 def test_f087_tensor_resizes_would_be_others():

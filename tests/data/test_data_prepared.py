@@ -58,6 +58,20 @@ def test_each_branch_gets_what_its_own_transform_gives(tmp_path: Path):
                 assert torch.equal(normalised[name][row], about.transform()(image))
 
 
+def test_what_need_not_be_exact_is_so_for_every_branch_and_some_of_them(tmp_path: Path):
+    samples = listed(tmp_path)
+    preparations = {"a": SMALL, "b": OTHER, "c": WIDE}
+    exact = PreparedDataset(samples, preparations)
+    quick = PreparedDataset(samples, preparations, exact=False)
+    assert not any(each.exact for each in quick.prepare.preparations.values())
+    assert not any(each.exact for each in quick.only(["a", "c"]).prepare.preparations.values())
+    one = quick[0].inputs
+    assert one["a"] is one["b"]
+    for name in preparations:
+        difference = quick[0].inputs[name].int() - exact[0].inputs[name].int()
+        assert difference.abs().max() <= 3
+
+
 def test_an_input_is_decoded_once_for_all_branches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     opened: list[object] = []
     plain = Image.open

@@ -38,6 +38,7 @@ DATA = st.builds(
     source=st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
     train=st.sampled_from(["train", "on", "1e-4"]),
     val_share=st.floats(0.001, 0.999),
+    exact=st.booleans(),
     texts=st.lists(st.text(min_size=1, max_size=4), max_size=3).map(tuple),
     augment=st.sampled_from([False, True, {"flip": 0.5, "crop": [0.5, 1.0]}]),
     broken=st.sampled_from(["stop", "skip"]),

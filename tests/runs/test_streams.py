@@ -58,6 +58,24 @@ def test_what_is_sharded(job: Job, tmp_path: Path) -> None:
     assert shard_splits(str(tmp_path)) == ("train", "val")
 
 
+def test_a_job_says_whether_pixels_are_exact(job: Job, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for split in ("train", "val"):
+        for title in ("dark", "light"):
+            (folder / split / title).mkdir(parents=True)
+            Image.new("RGB", (16, 16)).save(folder / split / title / "1.png")
+    for source in (tmp_path, folder):
+        for exact in (True, False):
+            mine = replace(job, data=replace(job.data, source=str(source), exact=exact))
+            samples, model = open_job_samples(mine), model_of(mine)
+            for loader in (
+                train_loader(mine, model, samples.train, cache=None),
+                val_loader(mine, model, samples.val, cache=None),
+            ):
+                dataset = loader._loader.dataset if hasattr(loader, "_loader") else loader.dataset
+                assert dataset.prepare.preparations["a"].exact is exact
+
+
 def test_samples_and_classes_are_those_of_the_folder(job: Job) -> None:
     samples = open_job_samples(job)
     assert samples.train.classes == ("dark", "light")
