@@ -23,9 +23,9 @@ from fusionkit.model.fused import FusedModel
 from fusionkit.runs.callbacks.average import AverageCallback
 from fusionkit.runs.callbacks.best import KeepBest
 from fusionkit.runs.callbacks.figures import Figures, read_figures
+from fusionkit.runs.callbacks.patience import Patience
 from fusionkit.runs.callbacks.progress import Progress, format_row
 from fusionkit.runs.callbacks.save_states import SaveStates
-from fusionkit.runs.callbacks.stop_early import StopEarly
 from fusionkit.runs.loaders import EpochLoader, Passes, count_batches, train_loader, val_loader
 from fusionkit.runs.module import FusionModule
 from fusionkit.runs.processes import name_lost_processes
@@ -110,7 +110,6 @@ def train(
     best = KeepBest(settings.monitor, keep)
     averages = [AverageCallback(model, settings.ema)] if settings.ema is not None else []
     patience = settings.patience
-    mode = "max" if settings.monitor == "val_accuracy" else "min"
     saves = SaveStates(states, settings.save_every)
     callbacks: list[pl.Callback] = [
         PolicyCallback(model),
@@ -118,7 +117,7 @@ def train(
         best,
         *averages,
         Figures(run.figures, lambda row: _tell(told, row, settings.epochs)),
-        *([StopEarly(settings.monitor, mode=mode, patience=patience)] if patience else []),
+        *([Patience(settings.monitor, patience)] if patience else []),
         *([Progress(told)] if told is not None else []),
         saves,
         SaveOnSignal(saves.place),

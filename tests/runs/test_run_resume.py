@@ -312,3 +312,16 @@ def test_a_killed_run_goes_on_to_the_same_bits_whatever_it_does(
     assert_same(fitted, whole)
     learn = [line["trainable"] for line in all_figures(fitted.folder)]
     assert learn == [line["trainable"] for line in all_figures(whole.folder)]
+
+
+def test_a_run_that_patience_ended_goes_no_further(pictures, tmp_path):
+    """It was killed while the best model was measured."""
+    job = job_of(pictures, epochs=9, patience=1, lr=3.0, optimizer=Named("sgd"))
+    whole = fit(job, tmp_path / "out", catalog=CATALOG)
+    before = figures(whole.folder)
+    assert len(before) < 9
+    (whole.folder / "result.json").unlink()
+    again = fit(job, whole.folder, resume=True, catalog=CATALOG)
+    assert figures(whole.folder) == before
+    assert again.score == whole.score
+    assert again.epoch == whole.epoch
