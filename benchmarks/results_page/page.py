@@ -57,6 +57,8 @@ without the other branch.
   mean alone, under the same settings.
 - training: seconds that passed in training and validation, the median; CPU: seconds of the whole
   command on all cores, with Python's imports and saving, the median. Other programs ran beside.
+- Where features are cached, each table's first run computes those that no run before it has left,
+  and the runs after it find them.
 
 {versions}
 """
