@@ -26,6 +26,7 @@ from fusionkit.runs.presented import presented
 from fusionkit.runs.processes import first_alone, is_first
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
+from fusionkit.runs.saved import working_device
 from fusionkit.runs.settings import Job
 from fusionkit.training.planning import plan
 from fusionkit.training.resume.run_states import RunStates
@@ -143,6 +144,7 @@ def _close(  # noqa: PLR0917
 ) -> Fitted:
     """Fits the head of the best model, if it is one that is fitted, measures it, and saves both."""
     start = time.perf_counter()
+    model.to(working_device(job.training.accelerator))
     with presented(model, "outside"):
         if _fits(model, job):
             _fit_head(model, job, samples, cache)
@@ -151,6 +153,7 @@ def _close(  # noqa: PLR0917
         plain = replace(job.training, channels_last=False, precision="32-true")
         held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
         score = measure(model, held_out)
+    model.cpu()
     fitted = Fitted(
         model.eval(),
         score,

@@ -223,3 +223,12 @@ def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):
         fit(job_of(pictures, precision="8-quick"), tmp_path / "out", catalog=CATALOG)
     fitted = fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)  # it begins anew
     assert len(rows(fitted.folder)) == 1
+
+
+def test_in_a_thread_it_says_that_signals_need_the_main_one(pictures, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(fit, job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)
+        with pytest.raises(ConfigError, match="works in the main thread only"):
+            ended.result()
