@@ -49,6 +49,10 @@ def fit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="With --resume: what may have changed, such as training.epochs."),
+    ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show the recipe as it would run, and end.")
     ] = False,
@@ -79,7 +83,7 @@ def fit(
     console = open_console()
     folder = out or Path("runs") / recipe.stem
     try:
-        fitted = run(job, folder, resume=resume, console=console)
+        fitted = run(job, folder, resume=resume, allow=allow or (), console=console)
     except KeyboardInterrupt as error:
         _say_where_it_stands(folder)
         raise typer.Exit(INTERRUPTED) from error

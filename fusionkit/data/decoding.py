@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fusionkit.data.arrays import as_picture, read_array
 from fusionkit.data.modes import to_channels
+from fusionkit.data.picture import picture_size
 from fusionkit.data.sample import Encoded
 from fusionkit.data.walk import ARRAYS
 from fusionkit.errors import DataError
@@ -20,7 +21,7 @@ from fusionkit.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "Picture", "decode"]
+__all__ = ["MAX_PIXELS", "Picture", "decode", "measure_picture"]
 
 MAX_PIXELS = 50_000_000
 """Of one image; more are refused before a byte of them is decoded."""
@@ -29,6 +30,8 @@ Picture: TypeAlias = "Image | Tensor"
 """An image of PIL in mode L or RGB, or a tensor "c h w" of uint8 or of floats in [0, 1]."""
 
 ORIENTATION = 0x0112
+LYING = (5, 6, 7, 8)
+"""The orientations that exchange height and width."""
 
 
 def decode(source: Any, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -58,6 +61,31 @@ def decode(source: Any, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Pict
             _check_pixels(source, max_pixels, "the image")
             return to_channels(_upright(source), channels, "the image")
     return as_picture(source, channels, "the input", max_pixels)
+
+
+def measure_picture(
+    source: Any, channels: int = 3, max_pixels: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """Gives height and width in pixels of what ``decode`` would give, from an image's header.
+
+    Raises:
+        DataError: it is missing, or no image; that pixels are damaged may go unseen.
+    """
+    is_array = isinstance(source, Path) and source.suffix.lower() in ARRAYS
+    if is_array or not isinstance(source, (Path, Encoded)):
+        return picture_size(decode(source, channels, max_pixels))
+    from PIL import Image
+
+    name = source.name if isinstance(source, Encoded) else str(source)
+    file = io.BytesIO(source.data) if isinstance(source, Encoded) else source
+    with _refusing(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        with Image.open(file) as image:
+            _check_pixels(image, max_pixels, name)
+            width, height = image.size
+            lies = image.getexif().get(ORIENTATION, 1) in LYING
+            return (width, height) if lies else (height, width)
 
 
 def _read(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusionkit.data.arrays import as_tensor, read_array
 from fusionkit.data.augment import Augment
-from fusionkit.data.decoding import MAX_PIXELS, decode
+from fusionkit.data.decoding import MAX_PIXELS, decode, measure_picture
 from fusionkit.data.geometry import Geometry
 from fusionkit.data.picture import picture_size
 from fusionkit.data.preparation import preparations_of
@@ -82,16 +82,24 @@ class Prepare:
             else:
                 resizes = self._plan.setdefault((each.input, each.channels), {})
                 resizes.setdefault(geometry, []).append(name)
+        # The input whose shape all registered ones are varied by, whoever is decoded with it.
+        self._leading = next(iter(self._plan), None)
 
     def only(self, branches: Collection[str]) -> Prepare:
-        """Gives the same for some branches alone, so that what only others read is not decoded."""
-        return Prepare(
+        """Gives the same for some branches alone, so that what only others read is not decoded.
+
+        Registered inputs are varied as they are with all branches: of the first input of all, at
+        most the size is read.
+        """
+        narrow = Prepare(
             {name: each for name, each in self.preparations.items() if name in branches},
             augment=self.augment,
             seed=self.seed,
             max_pixels=self._max_pixels,
             encoders=self.encoders,
         )
+        narrow._leading = self._leading
+        return narrow
 
     def __call__(self, sample: Sample, epoch: int = 0) -> dict[str, Any]:
         """Gives by branch "c h w" of uint8 or raw floats, or what else it takes.
@@ -106,7 +114,7 @@ class Prepare:
             (source, channels): decode(_input(sample, source), channels, self._max_pixels)
             for source, channels in self._plan
         }
-        variations = self._variations(sample.id, pictures, epoch)
+        variations = self._variations(sample, pictures, epoch)
         for key, resizes in self._plan.items():
             variation = variations.get(key[0])
             picture = pictures[key]
@@ -118,29 +126,43 @@ class Prepare:
         return {name: prepared[name] for name in self.preparations}
 
     def _variations(
-        self, sample_id: str, pictures: Mapping[tuple[str, int], Picture], epoch: int
+        self, sample: Sample, pictures: Mapping[tuple[str, int], Picture], epoch: int
     ) -> dict[str, Variation]:
         if self.augment is None or not pictures:
             return {}
         sizes = {name: picture_size(picture) for (name, _), picture in pictures.items()}
 
-        def draw(name: str, key: str) -> Variation:
+        def draw(size: tuple[int, int], key: str) -> Variation:
             assert self.augment is not None
-            return draw_variation(self.augment, *sizes[name], seed=self.seed, epoch=epoch, key=key)
+            return draw_variation(self.augment, *size, seed=self.seed, epoch=epoch, key=key)
 
         if not self.augment.registered:
-            return {name: draw(name, f"{sample_id}\0{name}") for name in sizes}
-        first = next(iter(sizes))
+            return {name: draw(size, f"{sample.id}\0{name}") for name, size in sizes.items()}
+        first, lead = self._lead(sample, sizes)
         for name, (height, width) in sizes.items():
-            shape, other = width / height, sizes[first][1] / sizes[first][0]
-            if abs(shape / other - 1) > SAME_SHAPE:
+            if abs(width / height / (lead[1] / lead[0]) - 1) > SAME_SHAPE:
                 raise DataError(
-                    f"the inputs {first!r} ({sizes[first][1]} x {sizes[first][0]} "
+                    f"the inputs {first!r} ({lead[1]} x {lead[0]} "
                     f"pixels) and {name!r} ({width} x {height}) differ in shape, so they do not "
                     "show the same scene point by point; write registered=False, and each is "
                     "varied by itself"
                 )
-        return dict.fromkeys(sizes, draw(first, sample_id))
+        return dict.fromkeys(sizes, draw(lead, sample.id))
+
+    def _lead(
+        self, sample: Sample, sizes: Mapping[str, tuple[int, int]]
+    ) -> tuple[str, tuple[int, int]]:
+        """Gives the input that registered ones follow, and its height and width."""
+        assert self._leading is not None
+        name, channels = self._leading
+        if name not in sizes:
+            try:
+                source = _input(sample, name)
+                return name, measure_picture(source, channels, self._max_pixels)
+            except DataError:
+                # With all branches the sample would be broken: nothing is there to agree with.
+                name = next(iter(sizes))
+        return name, sizes[name]
 
     def _hand_on(self, name: str, value: Any) -> Any:
         """Gives an input of a branch that takes no images."""

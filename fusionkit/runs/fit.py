@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def fit(
     folder: str | Path,
     *,
     resume: bool = False,
+    allow: Collection[str] = (),
     console: Console | None = None,
     catalog: Catalog | None = None,
 ) -> Fitted:
@@ -78,6 +80,8 @@ def fit(
         folder: of the run; made if need be.
         resume: whether a run that lies there is gone on with, to the same end as if it had never
             been stopped. One that has ended is not trained again.
+        allow: what may have changed since a run that is gone on with was begun, such as
+            ``"training.epochs"`` or ``"versions.torch"``; it then comes to another end.
         console: where progress is shown; nowhere if not given.
         catalog: where names are looked up; by default what is installed.
 
@@ -91,11 +95,17 @@ def fit(
     with warnings.catch_warnings():
         if not first:
             warnings.simplefilter("ignore")  # the first process has said it
-        return _fit(job, RunFolder(Path(folder)), resume, console if first else None, catalog)
+        run, shown = RunFolder(Path(folder)), console if first else None
+        return _fit(job, run, resume, tuple(allow), shown, catalog)
 
 
-def _fit(
-    job: Job, run: RunFolder, resume: bool, console: Console | None, catalog: Catalog | None
+def _fit(  # noqa: PLR0917
+    job: Job,
+    run: RunFolder,
+    resume: bool,
+    allow: tuple[str, ...],
+    console: Console | None,
+    catalog: Catalog | None,
 ) -> Fitted:
     from fusionkit.runs.train import train  # which imports Lightning
 
@@ -106,9 +116,11 @@ def _fit(
     job = replace(job, recipe=complete_recipe(job.recipe, samples.train.classes))
     known = identify(job, samples)
     if resume and run.has_learned():
-        refuse_changed(run, known)
         if run.read_result() is not None:
+            refuse_changed(run, known, allow)
             return _ended(run, job, catalog)
+        if refuse_changed(run, known, allow) and first:
+            run.note(job, known)
     model = _compose(job, catalog)
     epochs = _epochs(model, job)
     cache = FeatureCache() if job.training.cache else None
@@ -223,7 +235,9 @@ def _fit_head(model: FusedModel, job: Job, samples: JobSamples, cache: FeatureCa
         learned = any(part.ever_learning() for part in model.parts.values())
         where = "val" if learned else "train"
     chosen = samples.train if where == "train" else samples.val
-    batches = val_loader(job, model, chosen, cache=cache)
+    # As the head will be asked: outside autocast, which cached features of its type would need.
+    plain = replace(job, training=replace(job.training, precision="32-true"))
+    batches = val_loader(plain, model, chosen, cache=cache)
     fit_head(model, ((batch.inputs, batch.labels, batch.features) for batch in batches))
 
 

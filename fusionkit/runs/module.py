@@ -104,6 +104,7 @@ class FusionModule(pl.LightningModule):
             chosen.name,
             lr=self.settings.lr,
             weight_decay=self.settings.weight_decay,
+            fuse=not self.settings.clips_mixed,
             **chosen.options,
         )
         plateau = shape.name == PLATEAU

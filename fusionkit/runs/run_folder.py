@@ -113,10 +113,14 @@ class RunFolder:
                 old.unlink()
         except OSError as error:
             raise DataError(f"cannot write {self.path}: {error.strerror or error}") from error
-        self._write_json(self.path / IDENTITY, identity)
-        write_whole(self.recipe, lambda file: file.write(format_job(job)))
+        self.note(job, identity)
         write_whole(self.path / SCHEDULE, lambda file: file.write(schedule + "\n"))
         self._write_json(self.path / ENVIRONMENT, describe_environment())
+
+    def note(self, job: Job, identity: dict[str, Any]) -> None:
+        """Writes what the run is, in place of what was written before."""
+        self._write_json(self.path / IDENTITY, identity)
+        write_whole(self.recipe, lambda file: file.write(format_job(job)))
 
     def read_identity(self) -> dict[str, Any] | None:
         """Gives what ``begin`` was told of the run, or ``None`` where none was begun."""

@@ -13,9 +13,12 @@ from fusionkit.model.shapes import SHAPES
 from fusionkit.numbers import is_count, is_number
 from fusionkit.recipe.values import Recipe
 
-__all__ = ["DataSettings", "Job", "Monitor", "Named", "TrainingSettings"]
+__all__ = ["PRECISIONS", "DataSettings", "Job", "Monitor", "Named", "TrainingSettings"]
 
 Monitor = Literal["val_loss", "val_accuracy"]
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Those that leave the weights as they are; another type would round frozen branches too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ class TrainingSettings:
         clip: the norm that gradients are cut to; ``None`` for none.
         accumulate: batches whose gradients are added up for one step.
         ema: the decay of a moving average, which is then validated and saved; ``None`` for none.
-        precision: as Lightning names it: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
+        precision: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``, as Lightning names them; a
+            head is fitted, and the best model measured, in ``"32-true"`` always.
         seed: of the head's first values, the order of samples, augmentation and dropout.
         monitor: by which metric the best model is chosen.
         patience: epochs without a better one after which the run ends; ``None`` for never.
@@ -151,6 +155,12 @@ class TrainingSettings:
                 f"clip is the norm that gradients are cut to, a positive number or null; got "
                 f"{self.clip!r:.80}"
             )
+        self._check_precision()
+        if self.clips_mixed and self.optimizer.options.get("fused"):
+            raise ConfigError(
+                f"clip cannot cut the gradients of a fused optimizer under precision "
+                f"{self.precision}; leave optimizer.options.fused out"
+            )
         self._check_shards()
         for name in ("label_smoothing", "ema"):
             value = getattr(self, name)
@@ -160,6 +170,25 @@ class TrainingSettings:
             raise ConfigError(
                 f"there is no schedule {self.schedule.name!r:.80}; there are {', '.join(SHAPES)}"
             )
+
+    def _check_precision(self) -> None:
+        if self.precision in PRECISIONS:
+            return
+        known = f"there are {', '.join(PRECISIONS)}"
+        named = str(self.precision)
+        if named.endswith("-true"):
+            other = "32-true" if named == "64-true" else named.replace("true", "mixed")
+            if other in PRECISIONS:
+                raise ConfigError(
+                    f"precision {named} would give all weights another type, those of frozen "
+                    f"branches too, which stay as they are; write {other}. In all {known}"
+                )
+        raise ConfigError(f"there is no precision {self.precision!r:.80}; {known}")
+
+    @property
+    def clips_mixed(self) -> bool:
+        """Whether gradients are clipped under mixed precision, which no fused step allows."""
+        return self.clip is not None and self.precision.endswith("-mixed")
 
     def _check_shards(self) -> None:
         if self.strategy != "fsdp":

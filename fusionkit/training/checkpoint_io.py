@@ -31,8 +31,12 @@ class StateCheckpointIO(CheckpointIO):
     - A training loader with ``state_dict`` and ``load_state_dict``, which count the batches that
       were handed out, not those that workers have prepared. Without them an epoch that was cut
       off begins again with its first batch, while the count of batches goes on. Lightning makes
-      the loader's iterator before it calls ``set_epoch``, so that the loader's state has to hold
-      its epoch. It needs a length, or Lightning fetches one batch ahead.
+      the loader's iterator before it calls ``set_epoch``, and gives it no state back at the end
+      of an epoch, so that the loader has to ask for the epoch (``trainer.current_epoch``) when
+      its first batch is asked for. It needs a length, or Lightning fetches one batch ahead.
+    - No checkpoint of an epoch's last batch: from there Lightning goes on without the epoch's
+      validation, and what waits for it (a plateau, the best model, early stopping) misses one.
+      ``every_n_train_steps`` that divides the epoch makes such; ``every_n_epochs`` does not.
     - ``seed_step`` in ``training_step`` or ``on_train_batch_start``: Lightning saves the state of
       no generator of random numbers.
     - Saving between steps of the optimizer, as ``ModelCheckpoint(every_n_train_steps=...)`` does:

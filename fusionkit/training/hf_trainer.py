@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from fusionkit.errors import ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.training.find_model import find_model
 from fusionkit.training.unfreezing import Unfreezing
@@ -52,7 +53,8 @@ class PolicyTrainerCallback(TrainerCallback, ExportableState):
     Give the ``Trainer`` an optimizer from ``model.param_groups`` and a scheduler from
     ``model.lr_scheduler``, as ``optimizers=(optimizer, scheduler)``: what it makes itself has
     one rate for all groups. A metric that a ``Freeze.on_plateau`` waits for is found under its
-    own name or by the ``Trainer``'s, ``eval_loss`` for ``val_loss``; evaluate once an epoch.
+    own name or by the ``Trainer``'s, ``eval_loss`` for ``val_loss``; the last evaluation of an
+    epoch counts, and an epoch without one does not where ``eval_strategy`` is ``"steps"``.
 
     Args:
         model: whose policies are followed; by default the one that the ``Trainer`` has.
@@ -72,7 +74,18 @@ class PolicyTrainerCallback(TrainerCallback, ExportableState):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Finds the model, goes on from a checkpoint, and freezes what its epoch freezes."""
+        """Finds the model, goes on from a checkpoint, and freezes what its epoch freezes.
+
+        Raises:
+            ConfigError: the ``Trainer`` would take the inputs out of the samples.
+        """
+        if args.remove_unused_columns and any(
+            isinstance(each, TrainerModel) for each in kwargs["model"].modules()
+        ):
+            raise ConfigError(
+                "the Trainer takes out of the samples what TrainerModel.forward does not name, "
+                "which are all inputs; write TrainingArguments(remove_unused_columns=False)"
+            )
         model = self._model or find_model(kwargs["model"], type(self).__name__)
         self._unfreezing = Unfreezing(model)
         saved = _saved(state, type(self).__name__)
@@ -86,16 +99,10 @@ class PolicyTrainerCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Watches the metrics of the epoch before, then freezes and thaws for this one."""
         epoch = int(round(state.epoch or 0, 6))
-        if self._metrics and epoch:
+        if self.unfreezing.metrics and epoch and (self._metrics or args.eval_strategy != "steps"):
             self.unfreezing.end_epoch(epoch - 1, self._metrics)
-            self._metrics = {}
-        self.unfreezing.begin_epoch(epoch)
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Forgets metrics from within the epoch; those at its end are still to come."""
         self._metrics = {}
+        self.unfreezing.begin_epoch(epoch)
 
     def on_evaluate(
         self,

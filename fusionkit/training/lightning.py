@@ -32,6 +32,7 @@ class PolicyCallback(pl.Callback):
         self._model = model
         self._unfreezing: Unfreezing | None = None
         self._pending: dict[str, Any] | None = None
+        self._validated = False
 
     @property
     def unfreezing(self) -> Unfreezing:
@@ -61,11 +62,19 @@ class PolicyCallback(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Freezes and thaws for the epoch."""
+        self._validated = False
         self.unfreezing.begin_epoch(trainer.current_epoch)
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Notes that there is something to watch."""
+        self._validated = self._validated or not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Watches the metrics that branches wait for, as means over all ranks."""
-        if self.unfreezing.metrics:
+        """Watches the metrics that branches wait for, as means over all ranks.
+
+        Where the ``Trainer`` validates only in some epochs, these are the ones that count.
+        """
+        if self.unfreezing.metrics and (self._validated or not trainer.enable_validation):
             told = trainer.callback_metrics
             mine = {name: told[name] for name in self.unfreezing.metrics if name in told}
             self.unfreezing.end_epoch(trainer.current_epoch, agree(mine))

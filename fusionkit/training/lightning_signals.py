@@ -25,7 +25,8 @@ class SaveOnSignal(Checkpoint):
     instead: the step of the optimizer is finished, a validation too, the checkpoint is where
     ``ModelCheckpoint(every_n_train_steps=...)`` has its own, and the exit code is 128 and the
     signal's number. Of several processes it suffices that one is told. A second signal ends the
-    process at once.
+    process at once. What comes in an epoch's last step is heeded after the validation: a checkpoint
+    from before it goes on without it.
 
     It is a ``Checkpoint`` so that Lightning calls it after all others.
 
@@ -53,9 +54,16 @@ class SaveOnSignal(Checkpoint):
         batch_idx: int,
     ) -> None:
         """Saves and ends, if a signal came and the optimizer has made its step."""
-        if trainer.global_step == self._step:
-            return
+        if trainer.global_step != self._step and not trainer.is_last_batch:
+            self._step = trainer.global_step
+            self._heed(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves and ends, if a signal came in the epoch's last step or in the validation."""
         self._step = trainer.global_step
+        self._heed(trainer)
+
+    def _heed(self, trainer: pl.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self._stop), all=False):
             place = self._place(trainer) if callable(self._place) else self._place
             trainer.save_checkpoint(place)

@@ -22,6 +22,13 @@ LOOKAHEAD = "lookahead_"
 DEFAULTS = {"sgd": {"momentum": 0.9}}
 """Where torch's own default is not what anybody wants for transfer."""
 
+UNFIT = {
+    "lbfgs": "takes one rate for all parameters, so it cannot keep the policies' rates",
+    "sparseadam": "moves nothing but parameters with sparse gradients, which no branch has",
+    "timm/adahessian": "needs gradients of gradients, which no training here computes",
+}
+"""Optimizers that would fail at a step, and why."""
+
 FUSED_ON = frozenset({"cpu", "cuda"})
 
 
@@ -31,6 +38,7 @@ def build_optimizer(
     *,
     lr: float,
     weight_decay: float = 0.0,
+    fuse: bool = True,
     **options: Any,
 ) -> Optimizer:
     """Gives an optimizer over ``model.param_groups``, each group with its own rate.
@@ -41,13 +49,17 @@ def build_optimizer(
             unless told), or ``"timm/..."`` for one of timm's, such as ``"timm/lamb"``.
         lr: the base rate, which the head has.
         weight_decay: of the groups that decay.
-        options: the optimizer's own. Where torch has a fused implementation for the model's
-            device it is taken, unless ``fused`` or ``foreach`` says otherwise.
+        fuse: whether the fused implementation is taken where torch has one for the model's
+            device. Take none where gradients are clipped under mixed precision: a fused step
+            unscales them itself, so nobody can clip them before, and Lightning refuses to.
+        options: the optimizer's own; ``fused`` or ``foreach`` among them decides before ``fuse``.
 
     Raises:
-        ConfigError: there is no such optimizer, or it cannot have groups with rates of their own.
+        ConfigError: there is no such optimizer, or it cannot be used here, with the cause.
         OptionError: it does not take an option.
     """
+    if why := UNFIT.get(name.lower().replace(LOOKAHEAD, "", 1)):
+        raise ConfigError(f"the optimizer {name!r} {why}; take for example 'adamw'")
     groups = model.param_groups(lr=lr, weight_decay=weight_decay)
     if name.lower().startswith(TIMM):
         return _build_timm(name[len(TIMM) :], groups, lr, options)
@@ -57,14 +69,9 @@ def build_optimizer(
             f"there is no optimizer {name!r:.80}.{did_you_mean(name, known)} There are those of "
             "torch.optim, such as 'adamw' and 'sgd', and timm's, such as 'timm/lamb'"
         )
-    if name.lower() == "lbfgs":
-        raise ConfigError(
-            "the optimizer 'lbfgs' takes one rate for all parameters, so it cannot keep the "
-            "policies' rates; take for example 'adamw'"
-        )
     make = known[name.lower()]
     given = {**DEFAULTS.get(name.lower(), {}), **options}
-    if not {"fused", "foreach"} & given.keys() and _can_fuse(make, model):
+    if fuse and not {"fused", "foreach"} & given.keys() and _can_fuse(make, model):
         given["fused"] = True
     return _call(make, name, groups, {"lr": lr, **given})
 
@@ -101,6 +108,8 @@ def _call(
             f"the optimizer {name!r} was given options it cannot take: {error}."
             f"{did_you_mean(wrong, known)}"
         ) from error
+    except (AssertionError, ImportError) as error:  # as timm says that a device or package lacks
+        raise ConfigError(f"the optimizer {name!r} cannot be made here: {error}") from error
     except ValueError as error:
         raise ConfigError(f"the optimizer {name!r} refuses its options: {error}") from error
 

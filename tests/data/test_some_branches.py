@@ -47,3 +47,28 @@ def test_the_epoch_and_what_is_broken_is_known_to_both(dataset):
     dataset.samples[0].inputs["rgb"].write_bytes(b"")
     assert narrow[0].broken is not None
     assert dataset.broken_samples == narrow.broken_samples == (dataset.samples.ids[0],)
+
+
+def test_registered_inputs_show_the_same_part_whichever_are_decoded(tmp_path):
+    """The shapes differ by less than 2 %, and the first is turned by its note."""
+    sizes = {"rgb": (133, 100), "nir": (67, 50), "sar": (136, 101)}
+    for name, (width, height) in sizes.items():
+        path = tmp_path / name / "train" / "a" / "0.jpg"
+        path.parent.mkdir(parents=True)
+        across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+        image = Image.fromarray(np.stack([across, down, 0 * down], -1).astype(np.uint8))
+        note = Image.Exif()
+        if name == "rgb":
+            image, note[0x0112] = image.transpose(Image.Transpose.ROTATE_90), 6
+        image.save(path, exif=note, quality=95)
+    samples = open_samples(tmp_path, "train", inputs=tuple(sizes))
+    small = fk.Preprocessing(size=(8, 8))
+    whole = PreparedDataset(
+        samples, {name: Preparation(name, small) for name in sizes}, augment=Augment()
+    )
+    for epoch in range(30):
+        whole.set_epoch(epoch)
+        together = whole[0].inputs
+        for names in (["nir"], ["sar"], ["nir", "sar"], ["rgb", "sar"]):
+            alone = whole.only(names)[0].inputs
+            assert all(torch.equal(alone[name], together[name]) for name in names)

@@ -158,6 +158,23 @@ def test_the_average_is_what_is_validated_and_saved(pictures, tmp_path):
     assert evaluate(slow.folder, pictures, catalog=CATALOG) == slow.score
 
 
+def test_gradients_are_clipped_under_mixed_precision_too(pictures, tmp_path):
+    moved = {}
+    for clip in (None, 1e-9):
+        job = job_of(
+            pictures,
+            epochs=1,
+            clip=clip,
+            precision="bf16-mixed",
+            optimizer=Named("sgd", {"momentum": 0.0}),
+            weight_decay=0.0,
+        )
+        fitted = fit(job, tmp_path / str(clip), catalog=CATALOG)
+        weight = fitted.model.head.out["a"].weight
+        moved[clip] = (weight - initial(job)["head.out.a.weight"]).abs().max()
+    assert moved[1e-9] < 1e-7 < moved[None]
+
+
 def test_patience_ends_a_run_that_gets_no_better(pictures, tmp_path):
     job = job_of(pictures, epochs=9, patience=1, lr=3.0, optimizer=Named("sgd"))
     fitted = fit(job, tmp_path / "out", catalog=CATALOG)
@@ -219,8 +236,8 @@ def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_pa
 
 
 def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):
-    with pytest.raises(ConfigError, match=r"section training: .*precision"):
-        fit(job_of(pictures, precision="8-quick"), tmp_path / "out", catalog=CATALOG)
+    with pytest.raises(ConfigError, match=r"section training: .*accelerator"):
+        fit(job_of(pictures, accelerator="quick"), tmp_path / "out", catalog=CATALOG)
     fitted = fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)  # it begins anew
     assert len(rows(fitted.folder)) == 1
 

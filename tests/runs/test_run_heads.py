@@ -144,6 +144,17 @@ def test_a_fitted_head_is_fitted_to_cached_features(pictures, tmp_path, cache):
     assert_close(cached.score.loss, plain.score.loss, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("a", [FROZEN, fk.Freeze.last(1)])
+def test_a_head_is_fitted_in_single_precision_whatever_was_cached(pictures, tmp_path, cache, a):
+    mixed = {"head": "heads/adaptive", "epochs": 1, "precision": "bf16-mixed"}
+    plain = fit(job_of(pictures, freeze=a, **mixed), tmp_path / "plain", catalog=WITH_HEADS)
+    job = job_of(pictures, freeze=a, cache=True, **mixed)
+    cached = fit(job, tmp_path / "cached", catalog=WITH_HEADS)
+    assert_close(cached.score.loss, plain.score.loss, rtol=1e-3, atol=1e-4)
+    said = evaluate(cached.folder, pictures, catalog=WITH_HEADS)
+    assert_close(said.loss, cached.score.loss, rtol=1e-5, atol=1e-6)
+
+
 def test_nothing_to_cache_is_refused(pictures, tmp_path, cache):
     job = job_of(pictures, other=fk.Freeze.none(), cache=True)
     with pytest.raises(CacheError, match=r"branch '.' cannot be cached: .* learn at epoch 0"):

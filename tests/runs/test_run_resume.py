@@ -67,9 +67,76 @@ def assert_same(fitted, whole):
         assert torch.equal(value, fitted.model.state_dict()[name]), name
 
 
+def stopped_in_validation(job, folder, act):
+    from fusionkit.runs.module import FusionModule
+
+    step = FusionModule.validation_step
+
+    def act_first(self, batch, index):
+        if self.current_epoch == 1:
+            act()
+        step(self, batch, index)
+
+    FusionModule.validation_step = act_first  # in a process of its own
+    fit(job, folder, catalog=CATALOG)
+
+
+def stopped_before_the_end(job, folder, act):
+    from fusionkit.runs.run_folder import RunFolder
+
+    RunFolder.end = lambda self, result: act()  # in a process of its own
+    fit(job, folder, catalog=CATALOG)
+
+
 def stopped(job, folder, batch, act):
     at_batch(batch, act)
     fit(job, folder, catalog=CATALOG)
+
+
+@needs_fork
+def test_a_run_that_is_killed_in_a_validation_goes_on_with_that_validation(job, whole, tmp_path):
+    kill = partial(signal_self, signal.SIGKILL)
+    assert exit_code(stopped_in_validation, job, tmp_path / "out", kill) == KILLED
+    assert_same(fit(job, tmp_path / "out", resume=True, catalog=CATALOG), whole)
+
+
+@needs_fork
+def test_a_run_that_is_told_to_end_at_an_epochs_last_batch_loses_nothing(job, whole, tmp_path):
+    told = partial(signal_self, signal.SIGTERM)
+    for batch in (2 * BATCHES - 1, 3 * BATCHES - 1):
+        folder = tmp_path / f"{batch}"
+        assert exit_code(stopped, job, folder, batch, told) == 128 + signal.SIGTERM
+        assert_same(fit(job, folder, resume=True, catalog=CATALOG), whole)
+
+
+@needs_fork
+def test_a_run_whose_patience_had_run_out_trains_no_epoch_more(pictures, tmp_path):
+    job = job_of(pictures, epochs=6, lr=1e-12, patience=1)
+    whole = fit(job, tmp_path / "whole", catalog=CATALOG)
+    assert len(figures(whole.folder)) < 6
+    kill = partial(signal_self, signal.SIGKILL)
+    assert exit_code(stopped_before_the_end, job, tmp_path / "out", kill) == KILLED
+    assert_same(fit(job, tmp_path / "out", resume=True, catalog=CATALOG), whole)
+
+
+def test_f074_pictures_that_were_exchanged_are_noticed(tmp_path):
+    pictures = put_pictures(tmp_path / "pictures")
+    job = job_of(pictures, epochs=1)
+    fit(job, tmp_path / "out", catalog=CATALOG)
+    put_picture(pictures / "train" / "dark" / "0.png", BRIGHTNESS["light"], mode="L")
+    with pytest.raises(ResumeError, match=r"samples\.train\.sha256"):
+        fit(job, tmp_path / "out", resume=True, catalog=CATALOG)
+
+
+def test_f074_what_may_change_is_said(pictures, tmp_path):
+    fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)
+    (tmp_path / "out" / "result.json").unlink()  # as if it had been killed just before
+    longer = job_of(pictures, epochs=2)
+    with pytest.raises(ResumeError, match=r"training\.epochs: 1 when it was saved, 2 now"):
+        fit(longer, tmp_path / "out", resume=True, catalog=CATALOG)
+    out = fit(longer, tmp_path / "out", resume=True, allow=["training.epochs"], catalog=CATALOG)
+    assert len(figures(out.folder)) == 2
+    assert "epochs: 2" in (out.folder / "recipe.yaml").read_text()
 
 
 @needs_fork

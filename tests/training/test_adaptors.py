@@ -91,7 +91,7 @@ def hugging_face(folder, model=None, epochs=EPOCHS, resume=None, **changes) -> f
             return super().training_step(wrapped, inputs, *rest)
 
         def evaluate(self, *arguments, **named):
-            metrics = {"eval_loss": LOSSES[round(self.state.epoch) - 1]}
+            metrics = {"eval_loss": LOSSES[max(0, round(self.state.epoch) - 1)]}
             self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
             return metrics
 
@@ -102,13 +102,16 @@ def hugging_face(folder, model=None, epochs=EPOCHS, resume=None, **changes) -> f
         output_dir=str(folder),
         num_train_epochs=epochs,
         per_device_train_batch_size=BATCH,
-        eval_strategy="epoch",
         report_to=[],
         use_cpu=True,
         max_grad_norm=0.0,
         disable_tqdm=True,
-        remove_unused_columns=False,
-        **{"save_strategy": "no", **changes},
+        **{
+            "save_strategy": "no",
+            "eval_strategy": "epoch",
+            "remove_unused_columns": False,
+            **changes,
+        },
     )
     trainer = Trainer(
         TrainerModel(model),
@@ -183,3 +186,40 @@ def test_who_cannot_find_the_model_says_so() -> None:
     two = torch.nn.ModuleList([build(), build()])
     with pytest.raises(fk.ConfigError, match="ModuleList holds 2"):
         find_model(two, "Callback")
+
+
+def test_lightning_that_validates_every_second_epoch_watches_these(tmp_path) -> None:
+    from fusionkit.training import PolicyCallback
+
+    policy = PolicyCallback()
+    trainer = pl.Trainer(
+        max_epochs=EPOCHS,
+        accelerator="cpu",
+        callbacks=[policy],
+        check_val_every_n_epoch=2,
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        trainer.fit(Module(build().train()), loader(), DataLoader(Noise(2)))
+    assert policy.unfreezing.plateaus["b"].best == min(LOSSES[1::2])
+
+
+@pytest.mark.parametrize(("strategy", "steps"), [("steps", 3), ("steps", 1)])
+def test_the_trainer_counts_the_last_evaluation_of_an_epoch(by_hand, tmp_path, strategy, steps):
+    assert_same(hugging_face(tmp_path, eval_strategy=strategy, eval_steps=steps), by_hand)
+
+
+def test_the_trainer_that_never_evaluates_is_told(tmp_path) -> None:
+    with pytest.raises(fk.PolicyError, match="'val_loss' stalls, which was not told"):
+        hugging_face(tmp_path, eval_strategy="no")
+
+
+def test_the_trainer_that_would_drop_all_inputs_is_told(tmp_path) -> None:
+    with pytest.raises(fk.ConfigError, match=r"write TrainingArguments\(remove_unused_columns=F"):
+        hugging_face(tmp_path, remove_unused_columns=True)

@@ -22,10 +22,14 @@ EPOCHS = 3
 
 
 class Batches:
-    """Batches in an order of each epoch, and a state: the epoch, and how many were handed out."""
+    """Batches in an order of each epoch, and a state: how many were handed out.
 
-    def __init__(self) -> None:
-        self.epoch, self.batch = 0, 0
+    The epoch is asked of the trainer, when the first batch is: at the end of an epoch Lightning
+    gives a loader no state back.
+    """
+
+    def __init__(self, module) -> None:
+        self.module, self.batch = module, 0
         self.noise = Noise(BATCHES * 4)
 
     def __len__(self) -> int:
@@ -33,18 +37,19 @@ class Batches:
 
     def __iter__(self):
         if self.batch == BATCHES:  # Lightning, which knows the length, does not ask for the end
-            self.epoch, self.batch = self.epoch + 1, 0
-        order = torch.randperm(16, generator=torch.Generator().manual_seed(self.epoch))
+            self.batch = 0
+        epoch = self.module.current_epoch
+        order = torch.randperm(16, generator=torch.Generator().manual_seed(epoch))
         while self.batch < BATCHES:
             rows = order[4 * self.batch : 4 * self.batch + 4]
             self.batch += 1
             yield {"image": self.noise.x[rows], "labels": self.noise.y[rows]}
 
     def state_dict(self):
-        return {"epoch": self.epoch, "batch": self.batch}
+        return {"batch": self.batch}
 
     def load_state_dict(self, state):
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.batch = state["batch"]
 
 
 class Module(pl.LightningModule):
@@ -91,7 +96,7 @@ def fit(folder, path=None, **options):
         warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", "The dirpath has changed from")
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-        trainer.fit(module, Batches(), DataLoader(Noise(4), 2), ckpt_path=path)
+        trainer.fit(module, Batches(module), DataLoader(Noise(4), 2), ckpt_path=path)
     return module, trainer
 
 
@@ -128,7 +133,7 @@ def test_a_checkpoint_of_lightning_comes_back_with_what_callbacks_keep(tmp_path)
     names = " ".join(found["callbacks"])
     for callback in ("EarlyStopping", "ModelCheckpoint", "PolicyCallback"):
         assert callback in names
-    assert found["loops"]["fit_loop"]["state_dict"]["combined_loader"] == [{"epoch": 2, "batch": 4}]
+    assert found["loops"]["fit_loop"]["state_dict"]["combined_loader"] == [{"batch": 4}]
 
 
 def test_best_last_and_top_k_are_as_ever(tmp_path):

@@ -42,6 +42,8 @@ def test_torch_fuses_where_it_can() -> None:
     assert build_optimizer(model, lr=1e-3).defaults["fused"]
     assert build_optimizer(model, "sgd", lr=1e-3).defaults["momentum"] == 0.9
     assert not build_optimizer(model, lr=1e-3, foreach=True).defaults["fused"]
+    assert not build_optimizer(model, lr=1e-3, fuse=False).defaults["fused"]
+    assert build_optimizer(model, lr=1e-3, fuse=False, fused=True).defaults["fused"]
     assert "fused" not in build_optimizer(model, "rmsprop", lr=1e-3).defaults
 
 
@@ -50,6 +52,10 @@ def test_torch_fuses_where_it_can() -> None:
     [
         ("adamq", {}, fk.ConfigError, "there is no optimizer 'adamq'. Did you mean 'adam"),
         ("lbfgs", {}, fk.ConfigError, "takes one rate for all parameters"),
+        ("SparseAdam", {}, fk.ConfigError, "moves nothing but parameters with sparse gradients"),
+        ("timm/adahessian", {}, fk.ConfigError, "needs gradients of gradients.* 'adamw'"),
+        ("timm/lookahead_adahessian", {}, fk.ConfigError, "needs gradients of gradients"),
+        ("timm/fusedsgd", {}, fk.ConfigError, "'timm/fusedsgd' cannot be made here: .*APEX"),
         ("timm/lamp", {}, fk.ConfigError, "timm has no optimizer 'lamp'. Did you mean 'timm/lamb'"),
         (
             "sgd",

@@ -44,10 +44,14 @@ class SaveStates(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Writes a state where it is time, after a step of the optimizer."""
+        """Writes a state where it is time, after a step of the optimizer.
+
+        Not after an epoch's last: from there Lightning would go on without the validation.
+        """
         if trainer.global_step != self._step:
             self._step = trainer.global_step
-            if self._every and self._step % self._every == 0:
+            due = self._every and self._step % self._every == 0
+            if due and not trainer.is_last_batch:
                 self._write(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
