@@ -8,6 +8,7 @@ from typing import Literal
 
 from fusionkit.catalog import Catalog
 from fusionkit.data import Samples, ShardedSamples
+from fusionkit.errors import DataError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.loaders import val_loader
 from fusionkit.runs.measure import Score, measure
@@ -69,4 +70,13 @@ def _open(job: Job, split: str | None) -> Samples | ShardedSamples:
     there = splits_of(job)
     if split is None:
         split = next((name for name in ("test", "val") if name in there), None)
-    return open_split(job.data, job.recipe, split, job.recipe.classes or None)
+    samples = open_split(job.data, job.recipe, split, job.recipe.classes or None)
+    count = job.recipe.num_classes
+    if len(samples.classes) != count:
+        raise DataError(
+            f"the model tells {count} classes apart and names none, but {job.data.source} has "
+            f"{len(samples.classes)} ({', '.join(samples.classes[:5])}"
+            f"{', ...' if len(samples.classes) > 5 else ''}): labels would mean something else; "
+            "name the model's classes, as `classes` of its recipe"
+        )
+    return samples

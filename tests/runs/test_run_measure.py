@@ -98,3 +98,13 @@ def test_a_broken_sample_stops_it_or_is_named(model, tmp_path):
     score = evaluate(model, pictures, broken="skip")
     assert score.samples == 5
     assert [name for name, _ in score.broken] == ["val/light/1.png"]
+
+
+def test_without_names_the_classes_are_compared_by_their_number(tmp_path):
+    nameless = fk.compose(job_of(None, recipe={"num_classes": 3}).recipe, catalog=CATALOG)
+    three = put_pictures(tmp_path / "3", ("dark", "light", "mid"), train=1, val=1)
+    assert evaluate(nameless, three).samples == 3
+    two = put_pictures(tmp_path / "2", train=1, val=1)
+    message = r"tells 3 classes apart and names none, but .* has 2 \(dark, light\): labels would"
+    with pytest.raises(DataError, match=message):
+        evaluate(nameless, two)
