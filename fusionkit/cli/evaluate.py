@@ -63,7 +63,7 @@ def evaluate(
     )
     console.print(_by_class(score, classes))
     for sample_id, cause in score.broken:
-        console.print(f"left out: {sample_id}: {cause}", soft_wrap=True)
+        console.print(f"left out: {sample_id}: {cause}")
 
 
 def _by_class(score: Score, classes: tuple[str, ...]) -> Table:

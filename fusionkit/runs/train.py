@@ -190,7 +190,7 @@ def _build_trainer(**settings: Any) -> pl.Trainer:
 
 def _tell(console: Console | None, row: dict[str, Any], epochs: int) -> None:
     if console is not None:
-        console.print(format_row(row, epochs), soft_wrap=True)
+        console.print(format_row(row, epochs))
 
 
 @contextmanager
