@@ -40,7 +40,7 @@ def evaluate(
         split: by default ``"test"`` where there is one, else ``"val"``, else all.
         batch_size: samples at a time.
         workers: processes that read and decode.
-        broken: what happens to a sample that cannot be read.
+        broken: what happens to a sample that cannot be read; with ``"skip"`` any number may be so.
         label: the column of the label, in a manifest.
         texts: inputs whose cells are texts and no paths, in a manifest.
         catalog: where names are looked up; by default what is installed.
@@ -56,7 +56,8 @@ def evaluate(
     job = job_of(loaded, settings, batch_size)
     samples = _open(job, split)
     with presented(loaded, "outside"):
-        return measure(loaded, val_loader(job, loaded, samples, cache=None))
+        loader = val_loader(job, loaded, samples, cache=None, most_broken=1)
+        return measure(loaded, loader.read())
 
 
 def job_of(model: FusedModel, data: DataSettings, batch_size: int) -> Job:

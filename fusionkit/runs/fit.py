@@ -164,7 +164,7 @@ def _close(  # noqa: PLR0917
         model.to(memory_format=torch.contiguous_format)
         plain = replace(job.training, channels_last=False, precision="32-true")
         held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
-        score = measure(model, held_out)
+        score = measure(model, held_out.read())
     model.cpu()
     fitted = Fitted(
         model.eval(),

@@ -47,7 +47,8 @@ def measure(model: FusedModel, batches: Iterable[Any]) -> Score:
 
     Args:
         model: as it is.
-        batches: as ``FeatureLoader`` gives them.
+        batches: as ``FeatureLoader.read`` gives them; of those without samples the broken ones are
+            noted.
 
     Raises:
         DataError: there are no samples, or one has no label.
@@ -68,14 +69,17 @@ def measure(model: FusedModel, batches: Iterable[Any]) -> Score:
         for batch in batches:
             if batch.labels is None:
                 raise DataError("samples without labels cannot be measured; predict takes them")
+            broken += batch.broken
+            if not len(batch.labels):
+                continue
             answer = model(batch.inputs, batch.features)
             logits.append(answer[batch.counted].float().cpu())
             labels.append(batch.labels[batch.counted].cpu())
-            broken += batch.broken
     finally:
         model.train(training)
     if not labels or not sum(map(len, labels)):
-        raise DataError("there are no samples to measure")
+        why = f"; {len(broken)} cannot be read: {broken[0][1]}" if broken else ""
+        raise DataError(f"there are no samples to measure{why}")
     answers, known = torch.cat(logits), torch.cat(labels)
     confusion = multiclass_confusion_matrix(answers, known, classes)
     by_class = confusion.diag() / confusion.sum(1)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from run_toys import CATALOG, job_of, put_pictures
+from run_toys import CATALOG, job_of, put_pictures, truncate
 from torch.testing import assert_close
 
 import fusionkit as fk
@@ -233,6 +233,19 @@ def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_pa
     with pytest.raises(TrainingError, match=r"nothing to train: epochs is 0.*fusionkit evaluate"):
         fit(job, tmp_path / "out", catalog=CATALOG)
     assert not list(tmp_path.rglob("*.yaml"))
+
+
+def test_a_batch_of_which_nothing_can_be_read_changes_no_step_of_the_others(pictures, tmp_path):
+    """One of four samples, so that a batch of one is empty, and the schedule goes on."""
+    folder = put_pictures(tmp_path / "pictures", train=2, val=1)
+    truncate(folder / "train" / "dark" / "0.png")
+    truncate(folder / "val" / "dark" / "0.png")
+    job = job_of(folder, epochs=2, batch_size=1, data={"broken": "skip"}, freeze=fk.Freeze.all())
+    fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    assert [name for name, _ in fitted.left_out] == ["train/dark/0.png"]
+    assert [name for name, _ in fitted.score.broken] == ["val/dark/0.png"]
+    assert fitted.score.samples == 1
+    assert len(rows(fitted.folder)) == 2
 
 
 def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):

@@ -100,6 +100,21 @@ def test_a_broken_sample_stops_it_or_is_named(model, tmp_path):
     assert [name for name, _ in score.broken] == ["val/light/1.png"]
 
 
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_any_number_of_samples_may_be_broken(model, tmp_path, batch_size):
+    pictures = put_pictures(tmp_path, train=1, val=3)
+    for number in range(3):
+        truncate(pictures / "val" / "light" / f"{number}.png")
+    score = evaluate(model, pictures, broken="skip", batch_size=batch_size)
+    assert score.samples == 3
+    assert [name for name, _ in score.broken] == [f"val/light/{number}.png" for number in range(3)]
+    for number in range(3):
+        truncate(pictures / "val" / "dark" / f"{number}.png")
+    message = r"no samples to measure; 6 cannot be read: sample 'val/dark/0.png': .* is damaged"
+    with pytest.raises(DataError, match=message):
+        evaluate(model, pictures, broken="skip", batch_size=batch_size)
+
+
 def test_without_names_the_classes_are_compared_by_their_number(tmp_path):
     nameless = fk.compose(job_of(None, recipe={"num_classes": 3}).recipe, catalog=CATALOG)
     three = put_pictures(tmp_path / "3", ("dark", "light", "mid"), train=1, val=1)
