@@ -137,5 +137,5 @@ class RunFolder:
         return found
 
     def _write_json(self, path: Path, data: Any) -> None:
-        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_whole(path, lambda file: file.write(text))
