@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionkit.errors import ConfigError, DataError
 from fusionkit.runs.environment import describe_environment
-from fusionkit.runs.job_file import format_job
+from fusionkit.runs.job_file import anchor_job, format_job
 from fusionkit.runs.settings import Job
 from fusionkit.runs.texts import write_whole
 
@@ -114,7 +114,8 @@ class RunFolder:
         except OSError as error:
             raise DataError(f"cannot write {self.path}: {error.strerror or error}") from error
         self._write_json(self.path / IDENTITY, identity)
-        write_whole(self.recipe, lambda file: file.write(format_job(job)))
+        anchored = anchor_job(job, Path.cwd())  # or they would be looked for in the run's folder
+        write_whole(self.recipe, lambda file: file.write(format_job(anchored)))
         write_whole(self.path / SCHEDULE, lambda file: file.write(schedule + "\n"))
         self._write_json(self.path / ENVIRONMENT, describe_environment())
 
