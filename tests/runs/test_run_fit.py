@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import shutil
 
 import pytest
 import torch
@@ -226,6 +228,20 @@ def test_samples_are_held_out_where_there_is_no_split_for_it(tmp_path):
     assert fitted.score.samples == 2
     known = json.loads((fitted.folder / "identity.json").read_text())["samples"]
     assert (known["train"]["count"], known["val"]["count"]) == (8, 2)
+
+
+def test_a_class_that_none_held_out_has_is_null_in_the_result(tmp_path):
+    three = put_pictures(tmp_path / "pictures", ("dark", "light", "mid"), train=2, val=1)
+    shutil.rmtree(three / "val" / "mid")
+    job = job_of(three, epochs=1)
+    with pytest.warns(UserWarning, match="no sample of 1 class: 'mid'"):
+        fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    text = (fitted.folder / "result.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["by_class"][2] is None
+    with pytest.warns(UserWarning, match="no sample of 1 class: 'mid'"):
+        again = fit(job, fitted.folder, resume=True, catalog=CATALOG)
+    assert math.isnan(again.score.by_class[2])
+    assert again.score.by_class[:2] == fitted.score.by_class[:2]
 
 
 def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_path):

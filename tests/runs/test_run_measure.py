@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ from run_toys import CATALOG, job_of, put_pictures, truncate
 import fusionkit as fk
 from fusionkit.errors import DataError
 from fusionkit.runs.evaluate import evaluate
-from fusionkit.runs.measure import measure
+from fusionkit.runs.measure import Score, measure
 
 pytest.importorskip("torchmetrics", reason="needs pip install 'torch-fusionkit[train]'")
 
@@ -59,6 +61,11 @@ def test_a_score_is_what_one_gets_by_hand():
     assert score.calibration_error == pytest.approx(apart.mean().item())  # a bin for each
     assert score.broken == (("x", "damaged"),)
     assert model.training
+    text = json.dumps(score.to_data(), allow_nan=False)  # which knows no NaN
+    assert json.loads(text)["by_class"] == [1.0, 0.5, None]
+    again = Score.from_data(json.loads(text))
+    assert math.isnan(again.by_class[2])
+    assert replace(again, by_class=()) == replace(score, by_class=())
 
 
 def test_samples_without_labels_and_none_at_all_are_refused():
