@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.data.batch import Batch
+from fusionkit.data.batch import Batch, Unreadable
 from fusionkit.errors import DataError
 from fusionkit.features import Features
 
-__all__ = ["FeatureBatch", "without"]
+__all__ = ["FeatureBatch", "unreadable", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,12 @@ class FeatureBatch:
             indices=once(self.indices),
             counted=once(self.counted),
         )
+
+
+def unreadable(broken: Unreadable) -> FeatureBatch:
+    """Gives a batch without samples, which says what is known of those that cannot be read."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return FeatureBatch({}, {}, nothing, (), nothing, nothing.bool(), broken)
 
 
 def without(batch: Batch, broken: Mapping[str, str]) -> Batch:

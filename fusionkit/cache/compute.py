@@ -11,18 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from fusionkit.data.batch import Batch, Prepared, collate
+from fusionkit.data.batch import Batch, Unreadable, collate_some
 from fusionkit.data.loader import TIMEOUT, SampleLoader
 from fusionkit.data.normalise import Normalise
 from fusionkit.data.prepared import PreparedDataset
 from fusionkit.features import Features
 from fusionkit.model.fused import FusedModel
 
-__all__ = ["Compute", "Unreadable", "describe_preparation", "device_of"]
+__all__ = ["Compute", "describe_preparation", "device_of"]
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-Unreadable = tuple[tuple[str, str], ...]
-"""Id and cause of samples that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class Compute:
             generator=torch.Generator(),  # or it would draw from the run's own
             **several,
         )
-        yield from loader
+        yield from loader.read()
 
     def run(self, branches: Collection[str], inputs: dict[str, Any]) -> dict[str, Features]:
         """Gives the features of some branches without gradients.
@@ -118,13 +116,6 @@ class Compute:
         if self.channels_last and isinstance(value, Tensor) and value.ndim == 4:
             return value.contiguous(memory_format=torch.channels_last)
         return value
-
-
-def collate_some(samples: Sequence[Prepared]) -> Batch | Unreadable:
-    """Gives the batch of those that can be read, or what is known of those that cannot."""
-    if any(sample.broken is None for sample in samples):
-        return collate(samples)
-    return tuple((sample.id, sample.broken or "") for sample in samples)
 
 
 def device_of(model: FusedModel) -> torch.device:

@@ -9,16 +9,16 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from fusionkit.cache.batch import FeatureBatch, without
+from fusionkit.cache.batch import FeatureBatch, unreadable, without
 from fusionkit.cache.cacheable import cacheable_branches, check_worth
 from fusionkit.cache.compute import Compute, device_of
 from fusionkit.cache.split import CachedSplit
 from fusionkit.cache.store import FeatureCache, open_cache
-from fusionkit.data.batch import Batch
+from fusionkit.data.batch import Batch, Unreadable, none_left
 from fusionkit.data.loader import SampleLoader, build_loader
 from fusionkit.data.prepared import PreparedDataset
 from fusionkit.data.sampler import EpochSampler, Repeat
-from fusionkit.errors import CacheError, ConfigError, DataError
+from fusionkit.errors import CacheError, ConfigError
 from fusionkit.features import Features
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import is_count
@@ -41,7 +41,8 @@ class FeatureLoader:
             for batch in loader:
                 loss = cross_entropy(model(batch.inputs, batch.features), batch.labels)
 
-    Batches come in the sampler's order, on the model's device, and normalised.
+    Batches come in the sampler's order, on the model's device, and normalised. A batch of which no
+    sample can be read is passed over.
 
     Args:
         model: whose branches are frozen or not; not a wrapper of it.
@@ -137,11 +138,18 @@ class FeatureLoader:
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[FeatureBatch]:
-        """Gives the batches of the epoch.
+        """Gives the batches of the epoch that have samples.
 
         Raises:
             CacheError: a branch thawed while its cached features were being given.
-            DataError: a sample cannot be read.
+            DataError: a sample cannot be read; in one of several processes, none of a batch.
+        """
+        return (batch for batch in self.read() if len(batch))
+
+    def read(self) -> Iterator[FeatureBatch]:
+        """Gives every batch of the epoch, for those who count them.
+
+        One of which no sample can be read comes without samples, and ``broken`` says why.
         """
         cached = self.cached
         view = self.epoch % self.views if self.views and cached else None
@@ -173,13 +181,16 @@ class FeatureLoader:
             self._loaders[live] = build_loader(
                 self.dataset.only(live), self.sampler, **self._workers, **self._ahead
             )
-        for batch in self._loaders[live]:
-            yield self._joined(batch, cached)
+        for batch in self._loaders[live].read():
+            yield self._joined(batch, cached) if isinstance(batch, Batch) else unreadable(batch)
 
     def _joined(self, batch: Batch, cached: Sequence[str]) -> FeatureBatch:
         device = device_of(self.model)
         if self._split is not None and self._split.broken.keys() & set(batch.ids):
-            batch = without(batch, self._split.broken)  # an input that only cached branches read
+            lost = self._split.broken  # of an input that only cached branches read
+            if lost.keys() >= set(batch.ids):
+                return self._lost((*batch.broken, *((name, lost[name]) for name in batch.ids)))
+            batch = without(batch, lost)
         made = FeatureBatch(
             inputs=self._compute.ready(batch.inputs, device),
             features=self._features(cached, batch.indices),
@@ -204,9 +215,8 @@ class FeatureLoader:
                 if ids[index] in self._split.broken
             )
             if not good:
-                raise DataError(
-                    f"none of the {len(indices)} samples of a batch can be read: {broken[0][1]}"
-                )
+                yield self._lost(broken)
+                continue
             chosen = torch.tensor([int(index) for index in good])
             made = FeatureBatch(
                 inputs={},
@@ -218,6 +228,12 @@ class FeatureLoader:
                 broken=broken,
             )
             yield made.to(device, non_blocking=True)
+
+    def _lost(self, broken: Unreadable) -> FeatureBatch:
+        """Gives a batch without samples, where others need not have as many with some."""
+        if self.sampler.world > 1:
+            raise none_left(broken, ", and processes need equally many batches")
+        return unreadable(broken)
 
     def _features(self, cached: Sequence[str], indices: Tensor) -> dict[str, Features]:
         assert self._split is not None or not cached

@@ -51,13 +51,11 @@ def compare(
     console = open_console()
 
     def tell(title: str, fitted: Fitted) -> None:
-        console.print(
-            f"{title:<28} {fitted.score.accuracy:.4f}  {fitted.seconds:.1f} s", soft_wrap=True
-        )
+        console.print(f"{title:<28} {fitted.score.accuracy:.4f}  {fitted.seconds:.1f} s")
 
     outcomes = run(job, folder, range(seeds), only=only or (), after_run=tell)
     write_files(outcomes, folder)
     draw(outcomes, folder / "compare.png")
     console.print()
     console.print(tabulate(outcomes))
-    console.print(f"\nAll runs, compare.csv and compare.png are in {folder}", soft_wrap=True)
+    console.print(f"\nAll runs, compare.csv and compare.png are in {folder}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +52,7 @@ def evaluate(
     )
     classes = class_names(loaded)
     if as_json:
-        print_json({"classes": list(classes), **asdict(score)})
+        print_json({"classes": list(classes), **score.to_data()})
         return
     console = open_console()
     console.print(
@@ -63,7 +62,7 @@ def evaluate(
     )
     console.print(_by_class(score, classes))
     for sample_id, cause in score.broken:
-        console.print(f"left out: {sample_id}: {cause}", soft_wrap=True)
+        console.print(f"left out: {sample_id}: {cause}")
 
 
 def _by_class(score: Score, classes: tuple[str, ...]) -> Table:

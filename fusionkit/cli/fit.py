@@ -92,7 +92,7 @@ def fit(
             _say_where_it_stands(folder)
         raise
     if is_first(job.training):
-        console.print(_closing(fitted), soft_wrap=True)
+        console.print(_closing(fitted))
 
 
 def _say_where_it_stands(folder: Path) -> None:
@@ -100,7 +100,7 @@ def _say_where_it_stands(folder: Path) -> None:
 
     saved = RunFolder(folder).has_learned()
     said = f"stopped; --resume goes on with {folder}" if saved else "stopped before the first save"
-    open_console(stderr=True).print(said, soft_wrap=True)
+    open_console(stderr=True).print(said)
 
 
 def read_settings(

@@ -44,4 +44,4 @@ def predict(
         write_csv(sys.stdout, rows, class_names(loaded))
         return
     count = write_predictions(out, rows, class_names(loaded))
-    open_console(stderr=True).print(f"{count} predictions in {out}", soft_wrap=True)
+    open_console(stderr=True).print(f"{count} predictions in {out}")

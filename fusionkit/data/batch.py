@@ -11,9 +11,12 @@ from torch import Tensor
 
 from fusionkit.errors import DataError
 
-__all__ = ["Batch", "Prepared", "collate"]
+__all__ = ["Batch", "Prepared", "Unreadable", "collate", "collate_some", "none_left"]
 
 MASK = "attention_mask"
+
+Unreadable = tuple[tuple[str, str], ...]
+"""Id and cause of samples that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,7 @@ def collate(samples: Sequence[Prepared]) -> Batch:
     good = [sample for sample in samples if sample.broken is None]
     broken = tuple((sample.id, sample.broken) for sample in samples if sample.broken is not None)
     if not good:
-        shown = "; ".join(cause for _, cause in broken[:3])
-        raise DataError(
-            f"none of the {len(samples)} samples of a batch can be read: {shown}"
-            f"{'; ...' if len(broken) > 3 else ''}"
-        )
+        raise none_left(broken)
     done: dict[tuple[int, ...], Any] = {}
     inputs: dict[str, Any] = {}
     for name in good[0].inputs:
@@ -120,6 +119,22 @@ def collate(samples: Sequence[Prepared]) -> Batch:
         indices=torch.tensor([sample.index for sample in good]),
         counted=torch.tensor([sample.counted for sample in good]),
         broken=broken,
+    )
+
+
+def collate_some(samples: Sequence[Prepared]) -> Batch | Unreadable:
+    """Gives the batch of those that can be read, or what is known of those that cannot."""
+    if any(sample.broken is None for sample in samples):
+        return collate(samples)
+    return tuple((sample.id, sample.broken or "") for sample in samples)
+
+
+def none_left(broken: Sequence[tuple[str, str]], why: str = "") -> DataError:
+    """Gives the error of a batch of which no sample can be read."""
+    shown = "; ".join(cause for _, cause in broken[:3])
+    return DataError(
+        f"none of the {len(broken)} samples of a batch can be read{why}: {shown}"
+        f"{'; ...' if len(broken) > 3 else ''}"
     )
 
 

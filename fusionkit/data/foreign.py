@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 from fusionkit.data.sample import Sample, Samples
-from fusionkit.errors import DataError
+from fusionkit.errors import DataError, did_you_mean
 
-__all__ = ["ForeignSamples", "as_label", "check_labels"]
+__all__ = ["ForeignSamples", "Renumber", "as_label", "check_labels"]
 
 
 @final
@@ -86,3 +87,36 @@ def check_labels(labels: Iterable[int | None], classes: Sequence[str]) -> None:
     for label in labels:
         if label is not None and not 0 <= label < len(classes):
             raise DataError(f"the label {label} is no class: there are {len(classes)}, from 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber:
+    """Turns the labels of a dataset that names its classes into those of other classes, by name.
+
+    Attributes:
+        own: the dataset's classes, which its labels are indices into.
+        classes: those that are asked for.
+    """
+
+    own: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    def __call__(self, label: int | None) -> int | None:
+        """Gives the place of a label's class.
+
+        Raises:
+            DataError: the label is no class's index, or its class is not asked for.
+        """
+        check_labels([label], self.own)
+        if label is None or self.own == self.classes:
+            return label
+        name = self.own[label]
+        if name not in self.classes:
+            shown = ", ".join(map(repr, self.classes[:5])) + (", ..." * (len(self.classes) > 5))
+            raise DataError(
+                f"the label {label} is {name!r} in the dataset, which is none of the "
+                f"{len(self.classes)} classes ({shown}).{did_you_mean(name, self.classes)} Labels "
+                "are told by the names that the dataset gives its classes; leave classes= out to "
+                "take these as they are"
+            )
+        return self.classes.index(name)

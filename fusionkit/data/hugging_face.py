@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.data.classes import class_names, positions, to_label
-from fusionkit.data.foreign import ForeignSamples, as_label, check_labels
+from fusionkit.data.foreign import ForeignSamples, Renumber, as_label
 from fusionkit.data.sample import Encoded
 from fusionkit.errors import ConfigError, DataError, did_you_mean
 
@@ -26,7 +26,8 @@ def from_hugging_face(
     """Gives the samples of a ``datasets.Dataset``, or of one split of a ``DatasetDict``.
 
     Image columns are decoded here and not by the library, so that all images are read by the same
-    rules. The names of a ``ClassLabel`` column become the classes.
+    rules. The names of a ``ClassLabel`` column become the classes; where ``classes`` are given, its
+    labels become those of the same names. Without them they are those of the training split.
 
     Raises:
         ConfigError: it is iterable, or a split is asked for where there is none.
@@ -39,7 +40,9 @@ def from_hugging_face(
             "a streamed dataset can only be iterated: several workers would each give all of it; "
             "load it without streaming=True, or use ShardedSamples"
         )
+    learned = None
     if isinstance(dataset, datasets.DatasetDict):
+        learned = dataset.get("train")
         dataset = _pick_split(dataset, split)
     elif split is not None and str(dataset.split or split) != split:
         raise ConfigError(f"the dataset is the split {str(dataset.split)!r}, not {split!r}")
@@ -52,22 +55,20 @@ def from_hugging_face(
     for name in inputs:
         if isinstance(dataset.features[name], datasets.Image):
             dataset = dataset.cast_column(name, datasets.Image(decode=False))
-    feature = dataset.features[label] if label is not None else None
-    if classes is None and isinstance(feature, datasets.ClassLabel):
-        classes = feature.names
     values = list(dataset[label]) if label is not None else []
     numbers: list[int | None] = [None] * len(dataset)
     if label is not None:
+        feature = dataset.features[label]
         if classes is None:
-            classes = class_names(str(value) for value in values)
-        if not isinstance(feature, datasets.ClassLabel):
+            classes = _classes_of(dataset if learned is None else learned, label)
+        if isinstance(feature, datasets.ClassLabel):
+            renumber = Renumber(tuple(feature.names), tuple(classes))
+            numbers = [renumber(as_label(value)) for value in values]
+        else:
             known = positions(classes)
             numbers = [
                 to_label(str(value), known, f"sample {row}") for row, value in enumerate(values)
             ]
-        else:
-            numbers = [as_label(value) for value in values]
-            check_labels(numbers, classes)
     read = _ReadRow(dataset, tuple(inputs), numbers)
     return ForeignSamples(
         len(dataset),
@@ -77,6 +78,12 @@ def from_hugging_face(
         ids=ids,
         labels=numbers,
     )
+
+
+def _classes_of(dataset: Any, label: str) -> Sequence[str]:
+    """Gives the classes that a column of labels is about."""
+    names: Sequence[str] | None = getattr(dataset.features.get(label), "names", None)
+    return names or class_names(str(value) for value in dataset[label])
 
 
 class _ReadRow:

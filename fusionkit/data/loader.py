@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from fusionkit.data.batch import Batch, collate
+from fusionkit.data.batch import Batch, Unreadable, collate_some, none_left
 from fusionkit.data.prepared import PreparedDataset
 from fusionkit.data.sampler import EpochSampler
 from fusionkit.data.stream import PreparedStream
@@ -24,9 +24,35 @@ ENDS = ("exited unexpectedly", "killed by signal", "timed out")
 
 
 class SampleLoader(DataLoader[Any]):
-    """A ``DataLoader`` of ``Batch`` that says which file a worker stumbled over."""
+    """A ``DataLoader`` of ``Batch`` that says which file a worker stumbled over.
+
+    A batch of which no sample can be read is passed over. Where several processes read, that is an
+    error, since they would no longer have equally many.
+    """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in self.read():
+            if isinstance(batch, Batch):
+                yield batch
+
+    def read(self) -> Iterator[Batch | Unreadable]:
+        """Gives every batch, of one that has no readable sample what is known of its samples.
+
+        Raises:
+            DataError: a worker stumbled, or in one of several processes no sample can be read.
+        """
+        for batch in self._read():
+            if not isinstance(batch, Batch) and self._processes > 1:
+                raise none_left(batch, ", and processes need equally many batches")
+            yield batch
+
+    @property
+    def _processes(self) -> int:
+        """How many share the samples."""
+        part = self.dataset if isinstance(self.dataset, PreparedStream) else self.batch_sampler
+        return getattr(part, "world", 1)
+
+    def _read(self) -> Iterator[Batch | Unreadable]:
         try:
             yield from super().__iter__()
         except DataError as error:
@@ -119,7 +145,7 @@ def build_loader(
     return SampleLoader(
         dataset,
         **batches,
-        collate_fn=collate,
+        collate_fn=collate_some,
         num_workers=workers,
         pin_memory=pin_memory,
         **several,

@@ -41,8 +41,9 @@ def open_samples(
             or ``Samples``.
         split: for example ``"train"`` or ``"val"``; ``None`` where the source has no splits.
         inputs: the names of the inputs: folders, columns or keys.
-        classes: their names in the order of the labels. Without it they are those of the
-            training split of the same source.
+        classes: their names in the order of the labels. Where a dataset names its classes itself,
+            its labels become those of the same names, whatever its own order is. Without it they
+            are those of the training split of the same source.
         label: the column or key of the label.
         texts: the inputs of a manifest whose cells are texts and no paths.
         ids: of the samples of a dataset; its positions are taken otherwise.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fusionkit.data.foreign import ForeignSamples, as_label, check_labels
+from fusionkit.data.foreign import ForeignSamples, Renumber, as_label, check_labels
 from fusionkit.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["from_torch"]
@@ -23,7 +23,8 @@ def from_torch(
     """Gives the samples of a ``torch.utils.data.Dataset``.
 
     An item is a pair of input and label, a pair of inputs by name (or in their order) and label,
-    or a mapping that holds inputs and label by name.
+    or a mapping that holds inputs and label by name. Where the dataset names its classes, labels
+    become those of ``classes`` by name.
 
     Raises:
         ConfigError: it is iterable, so that each worker would give all of it again.
@@ -34,30 +35,45 @@ def from_torch(
             f"{type(dataset).__name__} can only be iterated: several workers or processes would "
             "each give all of it; give a dataset with __len__ and __getitem__, or ShardedSamples"
         )
-    read = _ReadItem(dataset, tuple(inputs), label)
+    own = getattr(dataset, "classes", None)
+    own = None if own is None else tuple(map(str, own))
+    renumber = None if own is None or not classes else Renumber(own, tuple(classes))
+    read = _ReadItem(dataset, tuple(inputs), label, renumber)
     length = len(dataset)
     listed = _listed_labels(dataset, length) if label is not None else [None] * length
     if classes is None:
-        classes = getattr(dataset, "classes", None)
+        classes = own
+    if listed is not None and renumber is not None:
+        listed = [renumber(each) for each in listed]
     if classes is None:
         if listed is None:
             listed = [read(index)[1] for index in range(length)]
         known = [each for each in listed if each is not None]
         classes = [str(number) for number in range(max(known, default=-1) + 1)]
-    names = tuple(map(str, classes))
-    check_labels(listed or (), names)
-    return ForeignSamples(length, read, classes=names, input_names=inputs, ids=ids, labels=listed)
+    check_labels(listed or (), classes)
+    return ForeignSamples(length, read, classes=classes, input_names=inputs, ids=ids, labels=listed)
 
 
 class _ReadItem:
     """Reads one item of a torch dataset as inputs by name, and a label."""
 
-    def __init__(self, dataset: Any, inputs: tuple[str, ...], label: str | None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        inputs: tuple[str, ...],
+        label: str | None,
+        renumber: Renumber | None,
+    ) -> None:
         self._dataset = dataset
         self._inputs = inputs
         self._label = label
+        self._renumber = renumber
 
     def __call__(self, index: int) -> tuple[Mapping[str, Any], int | None]:
+        inputs, label = self._item(index)
+        return inputs, label if self._renumber is None else self._renumber(label)
+
+    def _item(self, index: int) -> tuple[Mapping[str, Any], int | None]:
         item = self._dataset[index]
         if isinstance(item, Mapping):
             return _from_mapping(item, self._inputs, self._label)

@@ -11,6 +11,7 @@ from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.config import backbone_of
 from fusionkit.errors import ConfigError, did_you_mean
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.policy.freeze import Freeze
 from fusionkit.runs.contenders import Contender, contenders
 from fusionkit.runs.evaluate import evaluate
 from fusionkit.runs.fit import Fitted, fit
@@ -137,9 +138,14 @@ def _measured(
 
 
 def _may_cache(contender: Contender) -> bool:
-    """Tells whether a branch is frozen at first, so that there are features to keep."""
-    still = ("all", "gradual", "on_plateau")
-    return any(each.freeze.rule in still for each in contender.recipe.branches.values())
+    """Tells whether a branch is frozen whole at first, so that there are features to keep."""
+    return any(_starts_frozen(each.freeze) for each in contender.recipe.branches.values())
+
+
+def _starts_frozen(freeze: Freeze) -> bool:
+    if freeze.rule == "gradual":
+        return freeze.start > 0
+    return freeze.rule in ("all", "on_plateau") or (freeze.rule == "last" and freeze.count == 0)
 
 
 def _choose(known: Sequence[Contender], only: Collection[str]) -> list[Contender]:

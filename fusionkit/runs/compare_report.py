@@ -67,7 +67,10 @@ def tabulate(outcomes: Sequence[Compared]) -> Table:
 
 def write_files(outcomes: Sequence[Compared], folder: Path) -> None:
     """Writes ``compare.json`` with everything, and ``compare.csv`` with a line for each run."""
-    data = json.dumps([asdict(each) for each in outcomes], indent=2) + "\n"
+    rows = [
+        {**asdict(each), "scores": [score.to_data() for score in each.scores]} for each in outcomes
+    ]
+    data = json.dumps(rows, indent=2, allow_nan=False) + "\n"
     write_whole(folder / "compare.json", lambda file: file.write(data))
 
     def fill(file: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fusionkit.catalog import Catalog
 from fusionkit.data import Samples, ShardedSamples
+from fusionkit.errors import DataError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.loaders import val_loader
 from fusionkit.runs.measure import Score, measure
@@ -39,7 +40,7 @@ def evaluate(
         split: by default ``"test"`` where there is one, else ``"val"``, else all.
         batch_size: samples at a time.
         workers: processes that read and decode.
-        broken: what happens to a sample that cannot be read.
+        broken: what happens to a sample that cannot be read; with ``"skip"`` any number may be so.
         label: the column of the label, in a manifest.
         texts: inputs whose cells are texts and no paths, in a manifest.
         catalog: where names are looked up; by default what is installed.
@@ -55,7 +56,8 @@ def evaluate(
     job = job_of(loaded, settings, batch_size)
     samples = _open(job, split)
     with presented(loaded, "outside"):
-        return measure(loaded, val_loader(job, loaded, samples, cache=None))
+        loader = val_loader(job, loaded, samples, cache=None, most_broken=1)
+        return measure(loaded, loader.read())
 
 
 def job_of(model: FusedModel, data: DataSettings, batch_size: int) -> Job:
@@ -69,4 +71,13 @@ def _open(job: Job, split: str | None) -> Samples | ShardedSamples:
     there = splits_of(job)
     if split is None:
         split = next((name for name in ("test", "val") if name in there), None)
-    return open_split(job.data, job.recipe, split, job.recipe.classes or None)
+    samples = open_split(job.data, job.recipe, split, job.recipe.classes or None)
+    count = job.recipe.num_classes
+    if len(samples.classes) != count:
+        raise DataError(
+            f"the model tells {count} classes apart and names none, but {job.data.source} has "
+            f"{len(samples.classes)} ({', '.join(samples.classes[:5])}"
+            f"{', ...' if len(samples.classes) > 5 else ''}): labels would mean something else; "
+            "name the model's classes, as `classes` of its recipe"
+        )
+    return samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,9 @@ from fusionkit.runs.presented import presented
 from fusionkit.runs.processes import first_alone, is_first
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
+from fusionkit.runs.saved import working_device
 from fusionkit.runs.settings import Job
+from fusionkit.runs.surroundings import keep_surroundings
 from fusionkit.training.planning import plan
 from fusionkit.training.resume.run_states import RunStates
 
@@ -74,6 +76,8 @@ def fit(
 ) -> Fitted:
     """Trains what a job describes, and keeps the best model.
 
+    Random numbers and torch's switches are afterwards as they were.
+
     Args:
         job: its ``num_classes`` and ``classes`` may be left to the data.
         folder: of the run; made if need be.
@@ -91,7 +95,7 @@ def fit(
         TrainingError: there is nothing to train, or the training diverged.
     """
     first = is_first(job.training)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), keep_surroundings():
         if not first:
             warnings.simplefilter("ignore")  # the first process has said it
         run, shown = RunFolder(Path(folder)), console if first else None
@@ -155,6 +159,7 @@ def _close(  # noqa: PLR0917
 ) -> Fitted:
     """Fits the head of the best model, if it is one that is fitted, measures it, and saves both."""
     start = time.perf_counter()
+    model.to(working_device(job.training.accelerator))
     with presented(model, "outside"):
         if _fits(model, job):
             _fit_head(model, job, samples, cache)
@@ -162,7 +167,8 @@ def _close(  # noqa: PLR0917
         model.to(memory_format=torch.contiguous_format)
         plain = replace(job.training, channels_last=False, precision="32-true")
         held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
-        score = measure(model, held_out)
+        score = measure(model, held_out.read())
+    model.cpu()
     fitted = Fitted(
         model.eval(),
         score,
@@ -176,7 +182,7 @@ def _close(  # noqa: PLR0917
         if trained is None or _fits(model, job):
             save_best(model, run, job, {"val_accuracy": score.accuracy, "val_loss": score.loss})
         own = {name: getattr(fitted, name) for name in ("epoch", "epochs", "seconds", "left_out")}
-        run.end({**asdict(score), **own, "seconds": round(fitted.seconds, 2)})
+        run.end({**score.to_data(), **own, "seconds": round(fitted.seconds, 2)})
     return fitted
 
 
@@ -258,12 +264,9 @@ def _ended(run: RunFolder, job: Job, catalog: Catalog | None) -> Fitted:
     assert found is not None
     fields = {name: found.pop(name) for name in ("epoch", "epochs", "seconds")}
     left_out = tuple(map(tuple, found.pop("left_out")))
-    for name in ("by_class", "broken"):
-        found[name] = tuple(map(tuple, found[name]) if name == "broken" else found[name])
-    found["confusion"] = tuple(map(tuple, found["confusion"]))
     return Fitted(
         load(run.best, catalog=catalog),
-        Score(**found),
+        Score.from_data(found),
         folder=run.path,
         left_out=left_out,
         **fields,

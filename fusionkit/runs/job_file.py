@@ -20,7 +20,7 @@ from fusionkit.runs.settings import DataSettings, Job, Named, TrainingSettings
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["format_job", "job_from_data", "job_to_data", "read_job"]
+__all__ = ["anchor_job", "format_job", "job_from_data", "job_to_data", "read_job"]
 
 SECTIONS: Mapping[str, type[Any]] = {"data": DataSettings, "training": TrainingSettings}
 SHORT = ("optimizer", "schedule")
@@ -42,11 +42,15 @@ def read_job(path: str | Path, overrides: Sequence[str] = ()) -> Job:
     """
     path = Path(path)
     data = apply_overrides(read_document(path), overrides, str(path))
-    job = job_from_data(data, str(path))
-    job = replace(job, recipe=anchor_weights(job.recipe, path.parent))
+    return anchor_job(job_from_data(data, str(path)), path.parent)
+
+
+def anchor_job(job: Job, folder: Path) -> Job:
+    """Gives the job with its relative paths of weights and of data taken from ``folder``."""
+    job = replace(job, recipe=anchor_weights(job.recipe, folder))
     source = job.data.source
     if source is not None:
-        job = replace(job, data=replace(job.data, source=str(path.parent / source)))
+        job = replace(job, data=replace(job.data, source=str(folder / source)))
     return job
 
 

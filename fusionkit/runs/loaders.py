@@ -16,11 +16,15 @@ from fusionkit.runs.streams import StreamLoader, stream_batches, stream_length
 
 __all__ = ["EpochLoader", "Passes", "count_batches", "train_loader", "train_sampler", "val_loader"]
 
+MOST_BROKEN = 0.01
+"""The share of samples that may be broken before a run stops."""
 AUTOCAST = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
 class Passes:
     """The batches of every pass, and no more: Lightning expects torch's own of what has a sampler.
+
+    A batch of which no sample can be read comes without samples, so that there are always as many.
 
     Attributes:
         loader: what gives the batches.
@@ -34,13 +38,14 @@ class Passes:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[FeatureBatch]:
-        return iter(self.loader)
+        return self.loader.read()
 
 
 class EpochLoader:
     """The batches of the epoch that the model is at, for a trainer that goes through them.
 
-    It keeps its place, so that a run can go on in the middle of an epoch.
+    It keeps its place, so that a run can go on in the middle of an epoch. A batch of which no
+    sample can be read comes without samples, so that places stay.
 
     Attributes:
         loader: what gives the batches.
@@ -60,7 +65,7 @@ class EpochLoader:
     def __iter__(self) -> Iterator[FeatureBatch]:
         self.epoch, self.done, self._start = self.loader.model.epoch, self._start, 0
         self.loader.set_epoch(self.epoch, self.done)
-        for batch in self.loader:
+        for batch in self.loader.read():
             self.done += 1
             yield batch
 
@@ -127,18 +132,36 @@ def val_loader(
     *,
     cache: FeatureCache | None,
     place: tuple[int, int] = (0, 1),
+    most_broken: float = MOST_BROKEN,
 ) -> FeatureLoader | StreamLoader:
-    """Gives the loader of samples in their order, as they are."""
+    """Gives the loader of samples in their order, as they are.
+
+    Args:
+        job: says how.
+        model: what they are prepared for.
+        samples: all of them.
+        cache: of frozen branches' features; ``None`` for none.
+        place: the rank of this process, and how many there are.
+        most_broken: the share of samples that may be broken, where the job skips such.
+    """
     if isinstance(samples, ShardedSamples):
-        return StreamLoader(job, model, samples, None, learns=False, place=place)
+        every = most_broken == 1
+        return StreamLoader(
+            job, model, samples, None, learns=False, place=place, all_may_break=every
+        )
     sampler = EpochSampler(
         len(samples), job.training.batch_size, shuffle=False, rank=place[0], world=place[1]
     )
-    return _loader(job, model, _dataset(job, model, samples, None), sampler, cache=cache)
+    dataset = _dataset(job, model, samples, None, most_broken)
+    return _loader(job, model, dataset, sampler, cache=cache)
 
 
 def _dataset(
-    job: Job, model: FusedModel, samples: Samples, augment: Augment | None
+    job: Job,
+    model: FusedModel,
+    samples: Samples,
+    augment: Augment | None,
+    most_broken: float = MOST_BROKEN,
 ) -> PreparedDataset:
     return PreparedDataset(
         samples,
@@ -146,6 +169,7 @@ def _dataset(
         augment=augment,
         seed=job.training.seed,
         broken=job.data.broken,
+        most_broken=most_broken,
         exact=job.data.exact,
     )
 

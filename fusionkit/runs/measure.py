@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class Score:
         accuracy: the share that it gets right.
         loss: the mean cross entropy.
         balanced_accuracy: the mean over classes of the share that it gets right.
-        by_class: that share for each class; NaN for one without samples.
+        by_class: that share for each class; NaN for one without samples (in files null).
         confusion: how many samples of a class (first) were taken for another (second).
         calibration_error: the expected calibration error over 15 bins (arXiv:1706.04599).
         broken: id and cause of samples that could not be read, which count nowhere.
@@ -40,6 +41,27 @@ class Score:
     calibration_error: float
     broken: tuple[tuple[str, str], ...] = ()
 
+    def to_data(self) -> dict[str, Any]:
+        """Gives the score as JSON-able data; what is no finite number is null."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Score:
+        """Gives the score of which ``to_data`` gave the data; null becomes NaN."""
+        found: dict[str, Any] = {
+            name: math.nan if value is None else value for name, value in data.items()
+        }
+        found["by_class"] = tuple(math.nan if each is None else each for each in data["by_class"])
+        for name in ("confusion", "broken"):
+            found[name] = tuple(map(tuple, data[name]))
+        return cls(**found)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(map(_plain, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
 
 @torch.no_grad()
 def measure(model: FusedModel, batches: Iterable[Any]) -> Score:
@@ -47,7 +69,8 @@ def measure(model: FusedModel, batches: Iterable[Any]) -> Score:
 
     Args:
         model: as it is.
-        batches: as ``FeatureLoader`` gives them.
+        batches: as ``FeatureLoader.read`` gives them; of those without samples the broken ones are
+            noted.
 
     Raises:
         DataError: there are no samples, or one has no label.
@@ -68,14 +91,17 @@ def measure(model: FusedModel, batches: Iterable[Any]) -> Score:
         for batch in batches:
             if batch.labels is None:
                 raise DataError("samples without labels cannot be measured; predict takes them")
+            broken += batch.broken
+            if not len(batch.labels):
+                continue
             answer = model(batch.inputs, batch.features)
             logits.append(answer[batch.counted].float().cpu())
             labels.append(batch.labels[batch.counted].cpu())
-            broken += batch.broken
     finally:
         model.train(training)
     if not labels or not sum(map(len, labels)):
-        raise DataError("there are no samples to measure")
+        why = f"; {len(broken)} cannot be read: {broken[0][1]}" if broken else ""
+        raise DataError(f"there are no samples to measure{why}")
     answers, known = torch.cat(logits), torch.cat(labels)
     confusion = multiclass_confusion_matrix(answers, known, classes)
     by_class = confusion.diag() / confusion.sum(1)

@@ -81,8 +81,10 @@ class FusionModule(pl.LightningModule):
         place = self.current_epoch * self.batches_per_epoch + batch_idx
         seed_step(self.settings.seed, place, self.global_rank)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Gives the loss of a batch, with label smoothing."""
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Gives the loss of a batch, with label smoothing; none of one without samples."""
+        if not len(batch):
+            return None
         logits = self.answer(batch)
         loss = cross_entropy(logits, batch.labels, label_smoothing=self.settings.label_smoothing)
         if not torch.isfinite(loss):
@@ -92,6 +94,8 @@ class FusionModule(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Measures a batch; what was added to make the batches of all ranks even counts nothing."""
+        if not len(batch):
+            return
         logits, labels = self.answer(batch)[batch.counted], batch.labels[batch.counted]
         if len(labels):
             self._measure("val", logits, labels, cross_entropy(logits, labels))

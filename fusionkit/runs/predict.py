@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from fusionkit.cache.compute import Compute, device_of
 from fusionkit.catalog import Catalog
 from fusionkit.data import PreparedDataset, open_predict
-from fusionkit.data.batch import Batch
+from fusionkit.data.batch import Batch, Unreadable
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.presented import presented
 from fusionkit.runs.samples import input_names
@@ -57,7 +57,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Gives a prediction for each sample, in their order, as soon as its batch is answered.
 
-    Model and samples are opened at once; images are read when their answers are asked for.
+    Model and samples are opened at once; images are read when their answers are asked for. Between
+    two rows the model is as it was: it is in eval mode only while a batch is computed.
 
     Args:
         model: a model, the folder of a saved one, or of a run, whose best one is taken.
@@ -74,34 +75,36 @@ def predict(
     """
     loaded = model if isinstance(model, FusedModel) else load_saved(model, catalog)
     samples = open_predict(data, input_names(loaded.recipe), texts=texts)
-    dataset = PreparedDataset(samples, loaded, broken=broken, most_broken=1.0)
-    compute = Compute(loaded, dataset, workers=workers)
+    with presented(loaded, "outside"):
+        dataset = PreparedDataset(samples, loaded, broken=broken, most_broken=1.0)
+        compute = Compute(loaded, dataset, workers=workers)
     return _answers(loaded, compute, samples.ids, batch_size)
 
 
 def _answers(
     model: FusedModel, compute: Compute, ids: Sequence[str], batch_size: int
 ) -> Iterator[Prediction]:
-    training = model.training
-    try:
-        with presented(model.eval(), "outside"):
-            done = 0
-            for batch in compute.read(list(model.parts), range(len(ids)), batch_size):
-                found = _of_batch(model, compute, batch)
-                here = ids[done : done + len(found)]
-                done += len(found)
-                yield from (found[sample_id] for sample_id in here)
-    finally:
-        model.train(training)
+    done = 0
+    for batch in compute.read(list(model.parts), range(len(ids)), batch_size):
+        found = _of_batch(model, compute, batch)
+        here = ids[done : done + len(found)]
+        done += len(found)
+        yield from (found[sample_id] for sample_id in here)
 
 
-@torch.inference_mode()
-def _of_batch(model: FusedModel, compute: Compute, batch: Any) -> dict[str, Prediction]:
+def _of_batch(
+    model: FusedModel, compute: Compute, batch: Batch | Unreadable
+) -> dict[str, Prediction]:
     """Gives the answers to a batch by id; of what could not be read, why."""
     if not isinstance(batch, Batch):
         return {sample_id: Prediction(sample_id, None, (), cause) for sample_id, cause in batch}
-    inputs = compute.ready(batch.inputs, device_of(model))
-    rows = model(inputs).float().softmax(1).tolist()
+    training = model.training
+    try:
+        with presented(model.eval(), "outside"), torch.inference_mode():
+            inputs = compute.ready(batch.inputs, device_of(model))
+            rows = model(inputs).float().softmax(1).tolist()
+    finally:
+        model.train(training)  # before the caller has its rows, who may train between two
     found = {
         sample_id: Prediction(sample_id, max(range(len(row)), key=row.__getitem__), tuple(row))
         for sample_id, row in zip(batch.ids, rows, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionkit.errors import ConfigError, DataError
 from fusionkit.runs.environment import describe_environment
-from fusionkit.runs.job_file import format_job
+from fusionkit.runs.job_file import anchor_job, format_job
 from fusionkit.runs.settings import Job
 from fusionkit.runs.texts import write_whole
 
@@ -120,7 +120,8 @@ class RunFolder:
     def note(self, job: Job, identity: dict[str, Any]) -> None:
         """Writes what the run is, in place of what was written before."""
         self._write_json(self.path / IDENTITY, identity)
-        write_whole(self.recipe, lambda file: file.write(format_job(job)))
+        anchored = anchor_job(job, Path.cwd())  # or they would be looked for in the run's folder
+        write_whole(self.recipe, lambda file: file.write(format_job(anchored)))
 
     def read_identity(self) -> dict[str, Any] | None:
         """Gives what ``begin`` was told of the run, or ``None`` where none was begun."""
@@ -141,5 +142,5 @@ class RunFolder:
         return found
 
     def _write_json(self, path: Path, data: Any) -> None:
-        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_whole(path, lambda file: file.write(text))

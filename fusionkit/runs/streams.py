@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
 from collections.abc import Iterator
 from itertools import islice
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from fusionkit.cache import FeatureBatch
-from fusionkit.data import Augment, Normalise, PreparedStream, ShardedSamples, build_loader
+from fusionkit.cache.batch import unreadable
+from fusionkit.data import Augment, Batch, Normalise, PreparedStream, ShardedSamples, build_loader
 from fusionkit.errors import CacheError, ConfigError, DataError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import DataSettings, Job
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 CLASSES = "classes.txt"
+MOST_BROKEN = 100
+"""How many samples of one worker may be broken before a run stops."""
 SHUFFLED = 1000
 """How many samples are held to draw from."""
 
@@ -137,6 +141,7 @@ class StreamLoader:
         augment: how they are varied; ``None`` for not at all.
         learns: whether they are learned from: then each worker and process gives as many.
         place: the rank of this process, and how many there are.
+        all_may_break: whether any number of samples may be broken, where the job skips such.
 
     Raises:
         CacheError: features are to be cached; a stream has no samples to look up.
@@ -151,6 +156,7 @@ class StreamLoader:
         *,
         learns: bool,
         place: tuple[int, int] = (0, 1),
+        all_may_break: bool = False,
     ) -> None:
         if job.training.cache:
             raise CacheError(
@@ -169,6 +175,7 @@ class StreamLoader:
             augment=augment,
             seed=job.training.seed,
             broken=job.data.broken,
+            most_broken=sys.maxsize if all_may_break else MOST_BROKEN,
             exact=job.data.exact,
             length=length if learns else None,
             rank=place[0],
@@ -188,9 +195,17 @@ class StreamLoader:
         self._start = start
 
     def __iter__(self) -> Iterator[FeatureBatch]:
+        """Gives the batches of the epoch that have samples."""
+        return (batch for batch in self.read() if len(batch))
+
+    def read(self) -> Iterator[FeatureBatch]:
+        """Gives every batch of the epoch; one of which nothing can be read has no samples."""
         device = next(self.model.parameters()).device
         start, self._start = self._start, 0
-        for batch in islice(self._loader, start, None):
+        for batch in islice(self._loader.read(), start, None):
+            if not isinstance(batch, Batch):
+                yield unreadable(batch)
+                continue
             moved = batch.to(device, non_blocking=True)
             inputs = self._normalise(moved.inputs)
             if self._channels_last:

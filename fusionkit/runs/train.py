@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ HARMLESS = (
     ".*LeafSpec.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*The number of training batches .* is smaller than the logging interval.*",
+    ".*training_step. returned .None.*",  # of a batch of which no sample can be read
     ".*isinstance.treespec, LeafSpec.*",
 )
 """What Lightning warns of and is as it should be here."""
@@ -189,7 +191,7 @@ def _build_trainer(**settings: Any) -> pl.Trainer:
 
 def _tell(console: Console | None, row: dict[str, Any], epochs: int) -> None:
     if console is not None:
-        console.print(format_row(row, epochs), soft_wrap=True)
+        console.print(format_row(row, epochs))
 
 
 @contextmanager
@@ -209,7 +211,8 @@ def _own_interrupts() -> Iterator[None]:
             raise KeyboardInterrupt from ended
         raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

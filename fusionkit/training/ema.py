@@ -22,8 +22,9 @@ class EMA:
     """The exponential moving average of a model's parameters and statistics.
 
     Only what learns at some epoch is kept twice; frozen branches are shared, and a tensor that
-    has not moved has an average of the same bits. Polyak and Juditsky 1992; the rise of the
-    decay as in timm and TensorFlow.
+    has not moved has an average of the same bits. Averages have float32 at least: the small steps
+    of an average are lost in bfloat16. Polyak and Juditsky 1992; the rise of the decay as in timm
+    and TensorFlow.
 
     Attributes:
         model: the model that is averaged.
@@ -36,7 +37,10 @@ class EMA:
         if not is_number(decay) or not 0 <= decay < 1:
             raise ConfigError(f"EMA takes a decay from 0 up to but not including 1, got {decay!r}")
         self.model, self.decay, self.warmup, self.steps = model, float(decay), warmup, 0
-        self.tensors = {name: value.detach().clone() for name, value in _averaged(model).items()}
+        self.tensors = {
+            name: value.detach().to(torch.promote_types(value.dtype, torch.float32), copy=True)
+            for name, value in _averaged(model).items()
+        }
 
     @torch.no_grad()
     def update(self) -> None:
@@ -47,16 +51,17 @@ class EMA:
             decay = min(decay, (1 + self.steps) / (10 + self.steps))
         now = _averaged(self.model)
         averages = list(self.tensors.values())
-        torch._foreach_lerp_(averages, [now[name].detach() for name in self.tensors], 1 - decay)
+        towards = [now[name].detach().to(value.dtype) for name, value in self.tensors.items()]
+        torch._foreach_lerp_(averages, towards, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[FusedModel]:
         """Lets the model have the averages within the block, to validate or to save it."""
-        self._exchange()
+        rounded = self._exchange({})
         try:
             yield self.model
         finally:
-            self._exchange()
+            self._exchange(rounded)
 
     def state_dict(self) -> dict[str, Any]:
         """Gives the averages and the count of updates."""
@@ -84,11 +89,21 @@ class EMA:
                 ours[name].copy_(value)
 
     @torch.no_grad()
-    def _exchange(self) -> None:
+    def _exchange(self, exact: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Lets model and averages change places; gives the averages that the model rounds.
+
+        Args:
+            exact: what it gave before, which is put back unless the block changed the values.
+        """
+        rounded: dict[str, Tensor] = {}
         for name, value in _averaged(self.model).items():
-            held = value.detach().clone()
-            value.copy_(self.tensors[name])
-            self.tensors[name].copy_(held)
+            held, average = value.detach().clone(), self.tensors[name]
+            value.copy_(average)
+            if value.dtype != average.dtype:
+                rounded[name] = average.clone()
+            before = exact.get(name, held)
+            average.copy_(before if torch.equal(before.to(value.dtype), held) else held)
+        return rounded
 
 
 def _averaged(model: FusedModel) -> dict[str, Tensor]:

@@ -382,12 +382,24 @@ def test_samples_that_cannot_be_read_are_left_out_and_named(images, tmp_path):
         list(loader_of(model, images, tmp_path / "other"))
 
 
-def test_a_batch_of_which_nothing_can_be_read_is_an_error(images, tmp_path):
-    model = model_of()
-    (images / "train" / "a" / "0.png").write_bytes(b"")
-    loader = loader_of(model, images, tmp_path / "c", broken="skip", batch_size=1)
-    with pytest.raises(fk.DataError, match="none of the 1 samples of a batch can be read"):
-        list(loader)
+@pytest.mark.parametrize("thaws", [False, True])
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_batch_of_which_nothing_can_be_read_is_passed_over(images, tmp_path, cached, thaws):
+    model = model_of(a=fk.Freeze.none() if thaws else None)
+    (images / "train" / "a" / "2.png").write_bytes(b"")
+    cache = tmp_path / "c" if cached else None
+    loader = loader_of(model, images, cache, broken="skip", batch_size=1, shuffle=False)
+    whole = list(loader.read())
+    assert len(whole) == len(loader) == COUNT
+    lost = [batch for batch in whole if not len(batch)]
+    assert [name for batch in lost for name, _ in batch.broken] == ["train/a/2.png"]
+    assert [each.ids for each in loader] == [each.ids for each in whole if len(each)]
+    shared = loader_of(
+        model, images, cache, broken="skip", batch_size=1, rank=1, world=2, shuffle=False
+    )
+    message = "none of the 1 samples of a batch can be read, and processes need equally many"
+    with pytest.raises(fk.DataError, match=message):
+        list(shared)
 
 
 def test_a_run_goes_on_in_the_middle_of_an_epoch(images, tmp_path):

@@ -59,8 +59,8 @@ def test_a_run_tells_each_epoch_and_what_came_of_it(fit, tmp_path):
     code, out, err = fit("--epochs", "2")
     assert (code, err) == (DONE, "")
     first, second, _, best, where = out.splitlines()
-    assert first.startswith("epoch 1/2  train_loss ")
-    assert second.startswith("epoch 2/2  train_loss ")
+    assert first.startswith("epoch 1/2  loss ")
+    assert second.startswith("epoch 2/2  loss ")
     assert "of 6 held-out samples right" in best
     assert where == f"It is saved in {tmp_path / 'out' / 'best'}."
 

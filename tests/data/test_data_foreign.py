@@ -89,6 +89,24 @@ def test_items_of_another_kind(item: Any, inputs: tuple[str, ...], message: str)
         samples[0]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_labels_are_told_by_the_names_that_a_dataset_gives_its_classes(listed: bool):
+    items = ((noise(), 0), (noise(), 1))
+    more = {"targets": [0, 1]} if listed else {}
+    dataset = Items(*items, classes=["dog", "cat"], **more)
+    samples = open_samples(dataset, classes=("cat", "dog", "eel"))
+    assert samples.classes == ("cat", "dog", "eel")
+    assert samples.labels == (1, 0)
+    assert [sample.label for sample in samples] == [1, 0]
+    assert open_samples(Items(*items, **more), classes=("cat", "dog")).labels == (0, 1)
+    message = r"label 1 is 'cat' in the dataset, .* none of the 2 classes \('dog', 'cats'\).* mean"
+    with pytest.raises(fk.DataError, match=message):
+        _ = open_samples(dataset, classes=("dog", "cats")).labels
+    wrong = Items((noise(), 5), classes=["dog", "cat"], **({"targets": [5]} if listed else {}))
+    with pytest.raises(fk.DataError, match="the label 5 is no class: there are 2, from 0"):
+        _ = open_samples(wrong, classes=("cat", "dog")).labels
+
+
 def test_bad_datasets():
     with pytest.raises(fk.DataError, match="the dataset is empty"):
         open_samples(Items())
@@ -138,6 +156,28 @@ def test_hugging_face(pets: Any, tmp_path: Path):
     assert named.classes == ("rex", "tom")
     assert named.labels == (1, 0)
     assert open_predict(pets).labels == (None, None)
+
+
+def test_hugging_face_labels_are_told_by_the_names_of_their_classes(pets: Any):
+    samples = open_samples(pets, label="kind", classes=("dog", "eel", "cat"))
+    assert samples.labels == (0, 2)
+    assert samples[0].label == 0
+    assert samples.classes == ("dog", "eel", "cat")
+    with pytest.raises(fk.DataError, match="the label 1 is 'dog' in the dataset, which is none"):
+        open_samples(pets, label="kind", classes=("cat", "eel"))
+
+
+def test_hugging_face_classes_are_those_of_the_training_split(pets: Any):
+    datasets = pytest.importorskip("datasets")
+    columns = {name: pets[name] for name in ("image", "name")}
+    kind = datasets.ClassLabel(names=["dog", "cat"])
+    features = datasets.Features({**pets.features, "kind": kind})
+    turned = datasets.Dataset.from_dict({**columns, "kind": [0, 1]}, features=features)
+    both = datasets.DatasetDict(train=pets, validation=turned.select([0]))
+    val = open_samples(both, "val", label="kind")
+    assert (val.classes, val.labels) == (("cat", "dog"), (1,))
+    named = open_samples(both, "val", label="name")
+    assert (named.classes, named.labels) == (("rex", "tom"), (1,))
 
 
 def test_workers_that_are_started_afresh_get_them(pets: Any):

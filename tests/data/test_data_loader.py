@@ -104,7 +104,8 @@ def test_f085_a_broken_file_is_named_and_not_wrapped_in_a_workers_traceback(
     with pytest.raises(fk.DataError) as caught:
         list(loader)
     path = samples[4].inputs["image"]
-    assert str(caught.value) == f"sample 's4': {path} is empty: it has 0 bytes"
+    told = f"sample 's4': {path} is empty: it has 0 bytes; mend it or take it away, or let such"
+    assert str(caught.value) == f"{told} samples be left out (broken: skip)"
 
 
 def test_f085_broken_files_of_all_workers_are_counted_together(tmp_path: Path):
@@ -117,6 +118,21 @@ def test_f085_broken_files_of_all_workers_are_counted_together(tmp_path: Path):
     assert [len(batch) for batch in batches] == [1, 1, 1, 2]
     assert dataset.broken_samples == ("s0", "s2", "s5")
     assert [name for batch in batches for name, _ in batch.broken] == ["s0", "s2", "s5"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_of_which_nothing_can_be_read_is_passed_over(tmp_path: Path, workers: int):
+    samples = listed(tmp_path, 6)
+    for number in (2, 3):
+        samples[number].inputs["image"].write_bytes(b"")
+    dataset = PreparedDataset(samples, {"a": SMALL}, broken="skip", most_broken=0.5)
+    loader = build_loader(dataset, EpochSampler(6, 2, shuffle=False), workers=workers)
+    assert [batch.ids for batch in loader] == [("s0", "s1"), ("s4", "s5")]
+    (_, lost, _) = loader.read()
+    assert [name for name, _ in lost] == ["s2", "s3"]
+    uneven = build_loader(dataset, EpochSampler(6, 1, shuffle=False, world=2), workers=workers)
+    with pytest.raises(fk.DataError, match=r"none of the 1 samples .* and processes need equally"):
+        list(uneven)
 
 
 def test_f079_a_worker_that_is_killed_is_reported_with_its_sample(tmp_path: Path):

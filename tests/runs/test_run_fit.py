@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import shutil
 
 import pytest
 import torch
-from run_toys import CATALOG, job_of, put_pictures
+from run_toys import CATALOG, job_of, put_pictures, truncate
 from torch.testing import assert_close
 
 import fusionkit as fk
@@ -228,6 +230,20 @@ def test_samples_are_held_out_where_there_is_no_split_for_it(tmp_path):
     assert (known["train"]["count"], known["val"]["count"]) == (8, 2)
 
 
+def test_a_class_that_none_held_out_has_is_null_in_the_result(tmp_path):
+    three = put_pictures(tmp_path / "pictures", ("dark", "light", "mid"), train=2, val=1)
+    shutil.rmtree(three / "val" / "mid")
+    job = job_of(three, epochs=1)
+    with pytest.warns(UserWarning, match="no sample of 1 class: 'mid'"):
+        fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    text = (fitted.folder / "result.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["by_class"][2] is None
+    with pytest.warns(UserWarning, match="no sample of 1 class: 'mid'"):
+        again = fit(job, fitted.folder, resume=True, catalog=CATALOG)
+    assert math.isnan(again.score.by_class[2])
+    assert again.score.by_class[:2] == fitted.score.by_class[:2]
+
+
 def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_path):
     job = job_of(pictures, freeze=fk.Freeze.all(), epochs=0)
     with pytest.raises(TrainingError, match=r"nothing to train: epochs is 0.*fusionkit evaluate"):
@@ -235,8 +251,30 @@ def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_pa
     assert not list(tmp_path.rglob("*.yaml"))
 
 
+def test_a_batch_of_which_nothing_can_be_read_changes_no_step_of_the_others(pictures, tmp_path):
+    """One of four samples, so that a batch of one is empty, and the schedule goes on."""
+    folder = put_pictures(tmp_path / "pictures", train=2, val=1)
+    truncate(folder / "train" / "dark" / "0.png")
+    truncate(folder / "val" / "dark" / "0.png")
+    job = job_of(folder, epochs=2, batch_size=1, data={"broken": "skip"}, freeze=fk.Freeze.all())
+    fitted = fit(job, tmp_path / "out", catalog=CATALOG)
+    assert [name for name, _ in fitted.left_out] == ["train/dark/0.png"]
+    assert [name for name, _ in fitted.score.broken] == ["val/dark/0.png"]
+    assert fitted.score.samples == 1
+    assert len(rows(fitted.folder)) == 2
+
+
 def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):
     with pytest.raises(ConfigError, match=r"section training: .*accelerator"):
         fit(job_of(pictures, accelerator="quick"), tmp_path / "out", catalog=CATALOG)
     fitted = fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)  # it begins anew
     assert len(rows(fitted.folder)) == 1
+
+
+def test_in_a_thread_it_says_that_signals_need_the_main_one(pictures, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(fit, job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)
+        with pytest.raises(ConfigError, match="works in the main thread only"):
+            ended.result()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ from run_toys import CATALOG, job_of, put_pictures, truncate
 import fusionkit as fk
 from fusionkit.errors import DataError
 from fusionkit.runs.evaluate import evaluate
-from fusionkit.runs.measure import measure
+from fusionkit.runs.measure import Score, measure
 
 pytest.importorskip("torchmetrics", reason="needs pip install 'torch-fusionkit[train]'")
 
@@ -59,6 +61,11 @@ def test_a_score_is_what_one_gets_by_hand():
     assert score.calibration_error == pytest.approx(apart.mean().item())  # a bin for each
     assert score.broken == (("x", "damaged"),)
     assert model.training
+    text = json.dumps(score.to_data(), allow_nan=False)  # which knows no NaN
+    assert json.loads(text)["by_class"] == [1.0, 0.5, None]
+    again = Score.from_data(json.loads(text))
+    assert math.isnan(again.by_class[2])
+    assert replace(again, by_class=()) == replace(score, by_class=())
 
 
 def test_samples_without_labels_and_none_at_all_are_refused():
@@ -98,3 +105,28 @@ def test_a_broken_sample_stops_it_or_is_named(model, tmp_path):
     score = evaluate(model, pictures, broken="skip")
     assert score.samples == 5
     assert [name for name, _ in score.broken] == ["val/light/1.png"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_any_number_of_samples_may_be_broken(model, tmp_path, batch_size):
+    pictures = put_pictures(tmp_path, train=1, val=3)
+    for number in range(3):
+        truncate(pictures / "val" / "light" / f"{number}.png")
+    score = evaluate(model, pictures, broken="skip", batch_size=batch_size)
+    assert score.samples == 3
+    assert [name for name, _ in score.broken] == [f"val/light/{number}.png" for number in range(3)]
+    for number in range(3):
+        truncate(pictures / "val" / "dark" / f"{number}.png")
+    message = r"no samples to measure; 6 cannot be read: sample 'val/dark/0.png': .* is damaged"
+    with pytest.raises(DataError, match=message):
+        evaluate(model, pictures, broken="skip", batch_size=batch_size)
+
+
+def test_without_names_the_classes_are_compared_by_their_number(tmp_path):
+    nameless = fk.compose(job_of(None, recipe={"num_classes": 3}).recipe, catalog=CATALOG)
+    three = put_pictures(tmp_path / "3", ("dark", "light", "mid"), train=1, val=1)
+    assert evaluate(nameless, three).samples == 3
+    two = put_pictures(tmp_path / "2", train=1, val=1)
+    message = r"tells 3 classes apart and names none, but .* has 2 \(dark, light\): labels would"
+    with pytest.raises(DataError, match=message):
+        evaluate(nameless, two)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -70,14 +71,21 @@ def test_rows_come_before_all_samples_are_read(model, pictures):
 
 
 def test_between_two_rows_nothing_of_the_caller_s_is_changed(model, pictures):
-    model.train()
-    rows = predict(model, pictures, broken="skip", batch_size=2)
-    next(rows)
-    assert torch.is_grad_enabled()
-    assert not torch.is_inference_mode_enabled()
-    rows.close()
-    assert model.training
-    model.eval()
+    inside = fk.compose(replace(model.recipe, preprocess="inside"), catalog=CATALOG).train()
+    recipe, prepare = inside.recipe, inside.prepare
+    for _ in predict(inside, pictures, broken="skip", batch_size=2):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert inside.training
+        assert (inside.recipe, inside.prepare) == (recipe, prepare)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_all_may_be_broken(model, pictures, batch_size):
+    for path in pictures.iterdir():
+        path.write_bytes(b"")
+    found = list(predict(model, pictures, broken="skip", batch_size=batch_size))
+    assert [(each.id, each.label) for each in found] == [(f"{n}.png", None) for n in range(5)]
 
 
 def test_what_cannot_be_opened_is_said_at_once(model, tmp_path, pictures):

@@ -80,6 +80,33 @@ def test_applied_puts_back_what_was_there() -> None:
         assert torch.equal(ema.tensors[name], value)
 
 
+def test_an_average_of_bfloat16_moves_where_each_step_is_below_its_rounding() -> None:
+    model = build().bfloat16()
+    ema = EMA(model, 0.999, warmup=False)
+    weight = model.head.out["a"].weight
+    with torch.no_grad():
+        weight.fill_(1.0)
+        ema.tensors["head.out.a.weight"].zero_()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for _ in range(1000):
+        ema.update()
+    average = ema.tensors["head.out.a.weight"].clone()
+    torch.testing.assert_close(average, torch.full_like(average, 1 - 0.999**1000))
+    with ema.applied():
+        assert torch.equal(weight, average.bfloat16())
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, before[name]) or name == "head.out.a.weight"
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert torch.equal(ema.tensors["head.out.a.weight"], average)
+    other = EMA(model, 0.999)
+    other.load_state_dict(ema.state_dict())
+    assert all(torch.equal(other.tensors[name], value) for name, value in ema.tensors.items())
+    with ema.applied() as averaged, torch.no_grad():
+        averaged.head.out["a"].weight.fill_(0.25)  # as update_norms changes statistics
+    assert torch.equal(ema.tensors["head.out.a.weight"], torch.full_like(average, 0.25))
+
+
 def test_p7_it_is_resumed() -> None:
     model = build()
     ema = EMA(model, 0.9)

@@ -246,3 +246,10 @@ def test_a_run_is_written_inside_of_its_block(tmp_path):
 def test_how_many_are_kept_is_a_number(tmp_path, keep):
     with pytest.raises(ConfigError, match="keep is how many states stay, at least 1"):
         RunStates(tmp_path, keep=keep)
+
+
+def test_before_processes_have_found_each_other_one_is_told_that_it_is_not_the_first(run):
+    with RunStates(run) as first, RunStates(run, writes=False) as other:
+        assert other.newest() is not None
+        other.write(12, state(12))
+        assert first.steps() == (10, 11)

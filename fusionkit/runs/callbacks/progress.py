@@ -73,15 +73,24 @@ class Progress(pl.Callback):
 
 
 def format_row(row: dict[str, Any], epochs: int) -> str:
-    """Gives one epoch's figures in a line."""
+    """Gives one epoch's figures in a line of some 80 columns."""
     parts = [f"epoch {row['epoch'] + 1:>{len(str(epochs))}}/{epochs}"]
-    for name, form in (
-        ("train_loss", ".4f"),
-        ("val_loss", ".4f"),
-        ("val_accuracy", ".4f"),
-        ("lr", ".2e"),
+    for name, title, form in (
+        ("train_loss", "loss", ".4f"),
+        ("val_loss", "val loss", ".4f"),
+        ("val_accuracy", "accuracy", ".4f"),
+        ("lr", "lr", ".1e"),
     ):
         if name in row:
-            parts.append(f"{name} {row[name]:{form}}")
-    parts.append(f"{row['trainable']:,} learn")
+            parts.append(f"{title} {row[name]:{form}}")
+    parts.append(f"{_short(row['trainable'])} learn")
     return "  ".join([*parts, f"{row['seconds']:.1f} s"])
+
+
+def _short(count: int) -> str:
+    """Gives a count in at most five letters: 322, 125k, 1.7M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            amount = count / unit
+            return f"{amount:.0f}{name}" if amount >= 10 else f"{amount:.1f}{name}"
+    return str(count)

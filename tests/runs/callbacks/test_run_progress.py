@@ -47,6 +47,14 @@ def test_a_line_tells_an_epoch():
 
     row = {"epoch": 4, "train_loss": 0.5, "val_accuracy": 0.25, "lr": 1e-3}
     said = format_row({**row, "trainable": 12345, "seconds": 1.25}, 10)
-    assert said == (
-        "epoch  5/10  train_loss 0.5000  val_accuracy 0.2500  lr 1.00e-03  12,345 learn  1.2 s"
-    )
+    assert said == ("epoch  5/10  loss 0.5000  accuracy 0.2500  lr 1.0e-03  12k learn  1.2 s")
+
+
+def test_a_line_fits_into_a_terminal():
+    from fusionkit.runs.callbacks.progress import format_row
+
+    row = {"epoch": 99, "train_loss": 12.5, "val_loss": 11.25, "val_accuracy": 0.25, "lr": 1e-3}
+    for trainable, said in ((999, "999"), (8_400, "8.4k"), (1_684_930, "1.7M"), (10**9, "1.0G")):
+        line = format_row({**row, "trainable": trainable, "seconds": 176.2}, 100)
+        assert f"{said} learn" in line
+        assert len(line) <= 95
