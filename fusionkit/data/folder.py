@@ -55,7 +55,7 @@ def read_class_folders(
 
     Raises:
         DataError: no such split, no class folders, an empty one, a class that training does not
-            know, a sample that lacks an input.
+            know, a sample that lacks an input, a file or class folder that only a later input has.
     """
     roots = input_folders(folder, inputs)
     first = inputs[0]
@@ -69,6 +69,14 @@ def read_class_folders(
     if classes is None:
         train = folder_splits(roots[first]).get("train") if split is not None else None
         classes = [path.name for path in list_folders(train)] if train else sorted(found)
+    for name in inputs[1:]:
+        if alone := [path for path in list_folders(here[name]) if path.name not in found]:
+            raise DataError(
+                f"{len(alone)} class folder{'s' if len(alone) > 1 else ''} of {here[name]} "
+                f"{'are' if len(alone) > 1 else 'is'} not in {here[first]}: "
+                f"{', '.join(map(str, alone[:3]))}{', ...' if len(alone) > 3 else ''}; each input "
+                "has a file for each sample"
+            )
     numbers = positions(classes)
     labels = {name: to_label(name, numbers, str(here[first])) for name in found}
     samples: list[Sample] = []
@@ -95,7 +103,7 @@ def read_unlabelled(folder: Path, inputs: Sequence[str]) -> ListedSamples:
     """Gives all images below a folder, without labels.
 
     Raises:
-        DataError: there is none, or a sample lacks an input.
+        DataError: there is none, a sample lacks an input, or only a later input has a file.
     """
     roots = input_folders(folder, inputs)
     first = inputs[0]
@@ -136,33 +144,51 @@ def _with_partners(
     first, *others = inputs
     if not others:
         return list(samples)
-    by_input: dict[str, dict[str, Path]] = {}
-    for name in others:
-        files, _ = list_files(here[name])
-        table = {path.relative_to(roots[name]).as_posix(): path for path in files}
-        # A partner may be of another kind of file, as long as it is clear which one it is.
-        stems: dict[str, list[Path]] = {}
-        for path in files:
-            stems.setdefault(_stem(path.relative_to(roots[name]).as_posix()), []).append(path)
-        table |= {stem: paths[0] for stem, paths in stems.items() if len(paths) == 1}
-        by_input[name] = table
+    labelled = here is not roots  # then what lies in no class folder is no sample
+    tables = {name: _partners(roots[name], here[name], labelled=labelled) for name in others}
     joined: list[Sample] = []
     lacking: list[str] = []
+    taken: dict[str, set[Path | None]] = {name: set() for name in others}
     for sample in samples:
         partners = {
             name: table.get(sample.id) or table.get(_stem(sample.id))
-            for name, table in by_input.items()
+            for name, table in tables.items()
         }
         if absent := [name for name, path in partners.items() if path is None]:
             lacking.append(f"{roots[absent[0]] / sample.id}")
             continue
+        for name, path in partners.items():
+            taken[name].add(path)
         joined.append(Sample(sample.id, {**sample.inputs, **partners}, sample.label))
     if lacking:
         raise DataError(
             f"{len(lacking)} of {len(samples)} samples of {here[first]} lack another input at the "
             f"same relative path: {', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}"
         )
+    for name in others:
+        files = set(tables[name].values())
+        if alone := sorted(files - taken[name]):
+            raise DataError(
+                f"{len(alone)} of {len(files)} files of {here[name]} have no partner at the same "
+                f"relative path in {here[first]}: "
+                f"{', '.join(map(str, alone[:3]))}{', ...' if len(alone) > 3 else ''}; add it, "
+                "or take the file away"
+            )
     return joined
+
+
+def _partners(root: Path, here: Path, *, labelled: bool) -> dict[str, Path]:
+    """Gives the files of an input by relative path, and by that path without its kind of file.
+
+    A partner may be of another kind of file, as long as it is clear which one it is.
+    """
+    files, _ = list_files(here)
+    files = [path for path in files if not labelled or path.parent != here]
+    table = {path.relative_to(root).as_posix(): path for path in files}
+    stems: dict[str, list[Path]] = {}
+    for path in files:
+        stems.setdefault(_stem(path.relative_to(root).as_posix()), []).append(path)
+    return table | {stem: paths[0] for stem, paths in stems.items() if len(paths) == 1}
 
 
 def _stem(relative: str) -> str:

@@ -83,13 +83,18 @@ class ShardedSamples:
                 f"{len(self.shards)} shards cannot be shared by {parts} workers (of all "
                 "processes together); take fewer workers, or make more shards"
             )
-        shards = list(self.shards)
-        if self._shuffle:
-            _dice(self._seed, epoch, "shards").shuffle(shards)
-        samples = (sample for shard in shards[part::parts] for sample in self._read(shard))
+        shards = self.shards_of(epoch, part, parts)
+        samples = (sample for shard in shards for sample in self._read(shard))
         if self._shuffle:
             return _mix(samples, self._shuffle, _dice(self._seed, epoch, f"{part} of {parts}"))
         return samples
+
+    def shards_of(self, epoch: int = 0, part: int = 0, parts: int = 1) -> list[str]:
+        """Gives the shards of one of ``parts``, in the order in which an epoch reads them."""
+        shards = list(self.shards)
+        if self._shuffle:
+            _dice(self._seed, epoch, "shards").shuffle(shards)
+        return shards[part::parts]
 
     def _read(self, shard: str) -> Iterator[Sample]:
         try:

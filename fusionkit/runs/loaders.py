@@ -110,7 +110,7 @@ def train_loader(
 def count_batches(job: Job, samples: Samples | ShardedSamples, world: int = 1) -> int:
     """Gives how many batches each of ``world`` processes has in an epoch of training."""
     if isinstance(samples, ShardedSamples):
-        return stream_batches(job, stream_length(job, samples, learns=True), world, learns=True)
+        return stream_batches(job, stream_length(job, samples), world)
     return len(train_sampler(job, samples, (0, world)))
 
 

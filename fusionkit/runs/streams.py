@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from fusionkit.data import Augment, Batch, Normalise, PreparedStream, ShardedSam
 from fusionkit.errors import CacheError, ConfigError, DataError
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.settings import DataSettings, Job
+from fusionkit.runs.shard_counts import count_batches_of, count_samples
 
 __all__ = [
     "StreamLoader",
-    "count_samples",
     "is_sharded",
     "open_shards",
     "shard_splits",
@@ -82,50 +82,23 @@ def open_shards(
     return ShardedSamples(pattern, classes, inputs=several, shuffle=shuffle)
 
 
-def count_samples(samples: ShardedSamples) -> int:
-    """Gives how many samples there are, from the names in the tar files alone.
-
-    Raises:
-        DataError: a shard cannot be read, or lies elsewhere, so that only ``data.length`` tells.
-    """
-    count = 0
-    for shard in samples.shards:
-        if "://" in shard:
-            raise DataError(
-                f"how many samples {shard} holds is known only after reading it: say how many an "
-                "epoch has, as data.length"
-            )
-        try:
-            with tarfile.open(shard) as tar:
-                count += len({_key(name) for name in tar.getnames()})
-        except (OSError, tarfile.TarError) as error:
-            raise DataError(f"cannot read the shard {shard}: {error}") from error
-    return count
+def stream_length(job: Job, samples: ShardedSamples) -> int:
+    """Gives how many samples an epoch of training has: what the job says, or all that there are."""
+    return job.data.length or count_samples(samples)
 
 
-def _key(name: str) -> str:
-    """Gives what the files of one sample share: the path up to the first dot of the name."""
-    folder, _, file = name.rpartition("/")
-    return f"{folder}/{file.partition('.')[0]}"
-
-
-def stream_length(job: Job, samples: ShardedSamples, *, learns: bool) -> int:
-    """Gives how many samples an epoch has: what the job says of training, or all that there are."""
-    return (job.data.length if learns else None) or count_samples(samples)
-
-
-def stream_batches(job: Job, length: int, world: int, *, learns: bool) -> int:
-    """Gives how many batches each process has in an epoch, where its workers have equally many."""
+def stream_batches(job: Job, length: int, world: int) -> int:
+    """Gives how many batches each process has in an epoch of training; its workers as many each."""
     workers, size = max(1, job.data.workers), job.training.batch_size
     each = -(-length // (workers * world))
-    whole = _drops_last(job, length, world, learns=learns)
+    whole = _drops_last(job, length, world)
     return workers * (each // size if whole else -(-each // size))
 
 
-def _drops_last(job: Job, length: int, world: int, *, learns: bool) -> bool:
-    """Tells whether a batch that is not full is left out: in training, if there are full ones."""
+def _drops_last(job: Job, length: int, world: int) -> bool:
+    """Tells whether a batch that is not full is left out: if there are full ones."""
     each = -(-length // (max(1, job.data.workers) * world))
-    return learns and each >= job.training.batch_size
+    return each >= job.training.batch_size
 
 
 class StreamLoader:
@@ -139,7 +112,9 @@ class StreamLoader:
         model: a fused model.
         samples: the shards.
         augment: how they are varied; ``None`` for not at all.
-        learns: whether they are learned from: then each worker and process gives as many.
+        learns: whether they are learned from: then each worker and process gives as many samples.
+            Otherwise each worker gives all of its shards, and a process that has fewer batches than
+            another gives its last again, not to be counted.
         place: the rank of this process, and how many there are.
         all_may_break: whether any number of samples may be broken, where the job skips such.
 
@@ -167,8 +142,10 @@ class StreamLoader:
         self._channels_last = job.training.channels_last
         self._normalise = Normalise(model)
         size = job.training.batch_size
-        length = stream_length(job, samples, learns=learns)
-        self._batches = stream_batches(job, length, place[1], learns=learns)
+        self._samples, self._size, self._place = samples, size, place
+        self._workers = max(1, job.data.workers)
+        length = stream_length(job, samples) if learns else None
+        self._batches = None if length is None else stream_batches(job, length, place[1])
         stream = PreparedStream(
             samples,
             model,
@@ -177,22 +154,45 @@ class StreamLoader:
             broken=job.data.broken,
             most_broken=sys.maxsize if all_may_break else MOST_BROKEN,
             exact=job.data.exact,
-            length=length if learns else None,
+            length=length,
             rank=place[0],
             world=place[1],
-            drop_last=_drops_last(job, length, place[1], learns=learns),
+            drop_last=length is not None and _drops_last(job, length, place[1]),
         )
         self._loader = build_loader(stream, size, workers=job.data.workers)
-        self._start = 0
+        self._start, self._epoch = 0, 0
+        self._counted: tuple[int, int] | None = None
 
     def __len__(self) -> int:
-        """Gives the number of batches of a whole epoch."""
-        return self._batches
+        """Gives the number of batches of a whole epoch.
+
+        Raises:
+            DataError: a shard cannot be read, or lies elsewhere.
+        """
+        if self._batches is not None:
+            return self._batches
+        if self._counted is None or self._counted[0] != self._epoch:
+            each = [self._own_batches(rank) for rank in range(self._place[1])]
+            if min(each) < max(each) and not min(each):
+                raise DataError("the shards of a process hold no sample; take fewer processes")
+            self._counted = self._epoch, max(each)
+        return self._counted[1]
+
+    def _own_batches(self, rank: int) -> int:
+        """Gives how many batches a process makes of its own shards, where none learns."""
+        return count_batches_of(
+            self._samples,
+            self._size,
+            epoch=self._epoch,
+            rank=rank,
+            world=self._place[1],
+            workers=self._workers,
+        )
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Sets the epoch, and the first batch that is given; those before are read and dropped."""
         self._loader.set_epoch(epoch)
-        self._start = start
+        self._start, self._epoch = start, epoch
 
     def __iter__(self) -> Iterator[FeatureBatch]:
         """Gives the batches of the epoch that have samples."""
@@ -200,6 +200,18 @@ class StreamLoader:
 
     def read(self) -> Iterator[FeatureBatch]:
         """Gives every batch of the epoch; one of which nothing can be read has no samples."""
+        # Those of learning come out even by themselves.
+        even = len(self) if self._batches is None and self._place[1] > 1 else 0
+        done, last = self._start, None
+        for last in self._own():
+            done += 1
+            yield last
+        while done < even and last is not None:
+            done += 1
+            yield replace(last, counted=torch.zeros_like(last.counted), broken=())
+
+    def _own(self) -> Iterator[FeatureBatch]:
+        """Gives the batches of this process's shards."""
         device = next(self.model.parameters()).device
         start, self._start = self._start, 0
         for batch in islice(self._loader.read(), start, None):

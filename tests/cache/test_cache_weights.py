@@ -49,6 +49,28 @@ def test_f089_f095_any_change_of_a_tensor_makes_another_checksum(name):
     assert weights.checksum(net) != before
 
 
+@pytest.mark.parametrize("size", [3, 16, 17, 3 * 2 * weights_module.ROW + 5])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])
+def test_values_that_change_places_behind_torch_s_back_are_seen(size, dtype):
+    module = nn.Module()
+    values = torch.arange(size) % 251
+    module.register_buffer("values", values.to(dtype))
+    places = {0, 1, size // 3, size // 2, size - 2, size - 1}
+    seen = set()
+    for one in sorted(places):
+        for other in sorted(places):
+            before = glance(module)
+            data = module.values.data
+            data[one], data[other] = data[other].item(), data[one].item()
+            changed = data[one].item() != data[other].item()
+            assert (glance(module) != before) is changed, (one, other)
+            seen.add(changed)
+    assert seen == {True, False}
+    before = glance(module)
+    module.values.data.copy_(module.values.flip(0))
+    assert glance(module) != before
+
+
 def test_the_same_tensors_make_the_same_checksum_wherever_they_lie():
     one, other = Net(), Net()
     other.linear.weight.data = one.linear.weight.data.t().contiguous().t()

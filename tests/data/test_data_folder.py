@@ -43,17 +43,48 @@ def test_a_folder_of_classes_without_splits(tmp_path: Path):
 
 def test_several_inputs_are_joined_by_relative_path_of_any_kind(tmp_path: Path):
     put_tree(tmp_path, "rgb/train/sea/1.jpg", "rgb/train/sky/2.jpg")
-    put_tree(tmp_path, "nir/train/sea/1.png", "nir/train/sky/2.jpg", "nir/train/sky/3.jpg")
+    put_tree(tmp_path, "nir/train/sea/1.png", "nir/train/sky/2.jpg", "nir/train/loose.png")
     samples = open_samples(tmp_path, "train", inputs=("rgb", "nir"))
     assert samples.ids == ("train/sea/1.jpg", "train/sky/2.jpg")
     assert samples[0].inputs["nir"] == tmp_path / "nir/train/sea/1.png"
     assert open_samples(tmp_path, "train", inputs=("rgb",)).ids == samples.ids
+    put(tmp_path / "nir/train/sky/3.jpg")
     with pytest.raises(
         fk.DataError, match=r"1 of 3 samples of .*nir.* lack another input .*rgb.*3"
     ):
         open_samples(tmp_path, "train", inputs=("nir", "rgb"))
     with pytest.raises(fk.DataError, match=r"no folder 'nri'. Did you mean 'nir'\?"):
         open_samples(tmp_path, "train", inputs=("rgb", "nri"))
+
+
+def test_what_only_a_later_input_has_is_an_error(tmp_path: Path):
+    names = ("sea/1.jpg", "sky/2.jpg")
+    put_tree(
+        tmp_path, *(f"{each}/train/{name}" for each in ("rgb", "nir", "sar") for name in names)
+    )
+    both = ("rgb", "nir", "sar")
+    assert len(open_samples(tmp_path, "train", inputs=both)) == 2
+    assert len(open_predict(tmp_path, inputs=both)) == 2
+    put_tree(tmp_path / "sar/train/sky", "3.jpg", "4.jpg", "5.jpg", "6.jpg")
+    message = (
+        r"4 of 6 files of .*sar.* have no partner .* in .*rgb.*: .*3.jpg, .*4.jpg, .*5.jpg, \."
+    )
+    for opened in (
+        lambda: open_samples(tmp_path, "train", inputs=both),
+        lambda: open_predict(tmp_path, inputs=both),
+    ):
+        with pytest.raises(fk.DataError, match=message):
+            opened()
+
+
+def test_a_class_folder_that_only_one_input_has_is_an_error(tmp_path: Path):
+    put_tree(tmp_path, "rgb/train/sea/1.jpg", "nir/train/sea/1.jpg", "nir/train/sky/2.jpg")
+    with pytest.raises(
+        fk.DataError, match=r"1 class folder of .*nir.* is not in .*rgb.*: .*nir.*sky"
+    ):
+        open_samples(tmp_path, "train", inputs=("rgb", "nir"))
+    with pytest.raises(fk.DataError, match=r"1 of 2 samples of .*nir.* lack another .*sky/2.jpg"):
+        open_samples(tmp_path, "train", inputs=("nir", "rgb"))
 
 
 def test_a_class_may_be_called_as_the_input(tmp_path: Path):
