@@ -33,6 +33,9 @@ def evaluate(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out what cannot be read, and name it.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="Such as cpu or cuda:1; by default a GPU where there is one.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Measure a saved model on samples whose labels are known."""
@@ -49,6 +52,7 @@ def evaluate(
         workers=workers,
         broken="skip" if skip_broken else "stop",
         label=label,
+        device=device,
     )
     classes = class_names(loaded)
     if as_json:

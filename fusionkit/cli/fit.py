@@ -129,6 +129,11 @@ def _closing(fitted: Fitted) -> str:
         f"right, with a loss of {score.loss:.4f}, after {fitted.seconds:.1f} s.",
         f"It is saved in {fitted.folder / 'best'}.",
     ]
+    if fitted.fitted_on == "val":
+        lines.append(
+            "Its head was fitted to these very samples, so that the figures say too much; "
+            "`fusionkit evaluate --split` measures it on others."
+        )
     lines += _left_out("to learn from", fitted.left_out)
     lines += _left_out("held out", score.broken)
     return "\n".join(lines)

@@ -25,6 +25,9 @@ def predict(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Give the cause where an image cannot be read.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="Such as cpu or cuda:1; by default a GPU where there is one.")
+    ] = "auto",
 ) -> None:
     """Write the class and the probabilities of each image, as they come."""
     from fusionkit.runs.predict import class_names
@@ -39,6 +42,7 @@ def predict(
         batch_size=batch_size,
         workers=workers,
         broken="skip" if skip_broken else "stop",
+        device=device,
     )
     if out is None:
         write_csv(sys.stdout, rows, class_names(loaded))

@@ -13,6 +13,7 @@ from fusionkit.errors import ConfigError, did_you_mean
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.policy.freeze import Freeze
 from fusionkit.runs.contenders import Contender, contenders
+from fusionkit.runs.devices import training_device
 from fusionkit.runs.evaluate import evaluate
 from fusionkit.runs.fit import Fitted, fit
 from fusionkit.runs.measure import Score
@@ -38,6 +39,8 @@ class Compared:
         parameters: of the model.
         trainable: of these, those that learn at some epoch, the head's among them.
         seconds: of training, one for each seed.
+        seen: whether the head was fitted to the samples that it is measured on, so that the scores
+            say too much.
     """
 
     title: str
@@ -48,6 +51,7 @@ class Compared:
     parameters: int
     trainable: int
     seconds: tuple[float, ...]
+    seen: bool = False
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -116,6 +120,7 @@ def _measured(
                 broken=data.broken,
                 label=data.label,
                 texts=data.texts,
+                device=training_device(job.training.accelerator),
             )
             for fitted in fits
         ]
@@ -134,6 +139,7 @@ def _measured(
         sum(value.numel() for value in model.parameters()),
         learning,
         tuple(fitted.seconds for fitted in fits),
+        split == job.data.val and fits[0].fitted_on == "val",
     )
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["differences", "draw", "tabulate", "write_files"]
 
 
+SEEN = "* its head was fitted to these very samples, so that its figures say too much"
+
+
 def differences(outcomes: Sequence[Compared]) -> dict[str, tuple[float, ...]]:
     """Gives by title how far each is above the best branch alone, seed by seed.
 
@@ -38,14 +41,18 @@ def differences(outcomes: Sequence[Compared]) -> dict[str, tuple[float, ...]]:
 
 
 def tabulate(outcomes: Sequence[Compared]) -> Table:
-    """Gives a table, in the order of the comparison; the best mean stands out."""
+    """Gives a table, in the order of the comparison; the best mean stands out.
+
+    A star marks a head that was fitted to the samples that it is measured on.
+    """
     from rich.table import Table
 
     above = differences(outcomes)
     count = len(outcomes[0].seeds)
     split, samples = outcomes[0].split, outcomes[0].scores[0].samples
     title = f"{samples} samples ({split}), {count} seed{'s' if count > 1 else ''}"
-    table = Table(title=title, title_justify="left")
+    caption = SEEN if any(each.seen for each in outcomes) else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("")
     for name in ("accuracy", *(["over the best branch"] if above else []), "loss"):
         table.add_column(name, justify="right")
@@ -53,7 +60,7 @@ def tabulate(outcomes: Sequence[Compared]) -> Table:
     table.add_column("seconds", justify="right")
     best = max(outcomes, key=lambda each: mean(each.accuracies)).title
     for each in outcomes:
-        cells = [each.title, spread(each.accuracies)]
+        cells = [_marked(each), spread(each.accuracies)]
         if above:
             cells.append(spread(above[each.title], signed=True))
         cells += [
@@ -75,10 +82,12 @@ def write_files(outcomes: Sequence[Compared], folder: Path) -> None:
 
     def fill(file: Any) -> None:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("title", "seed", "split", "accuracy", "loss", "trainable", "seconds"))
+        names = ("title", "seed", "split", "accuracy", "loss", "trainable", "seconds", "seen")
+        table.writerow(names)
         for each in outcomes:
             for seed, score, seconds in zip(each.seeds, each.scores, each.seconds, strict=True):
-                figures = (score.accuracy, score.loss, each.trainable, seconds)
+                seen = "yes" if each.seen else "no"
+                figures = (score.accuracy, score.loss, each.trainable, seconds, seen)
                 table.writerow((each.title, seed, each.split, *figures))
 
     write_whole(folder / "compare.csv", fill)
@@ -110,15 +119,20 @@ def draw(outcomes: Sequence[Compared], path: Path) -> None:
     if above := differences(outcomes):
         best = next(each for each in outcomes if not any(above[each.title]))
         axes.axvline(mean(best.accuracies), color="#4c78a8", linewidth=0.8, linestyle=":")
-    axes.set_yticks(places, [each.title for each in outcomes], fontsize=9)
+    axes.set_yticks(places, [_marked(each) for each in outcomes], fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(right=min(1.005, axes.get_xlim()[1]))
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(f"accuracy ({outcomes[0].split})")
-    if above:
-        axes.set_title("dotted: the best branch alone", fontsize=8, loc="left", color="#555555")
+    notes = ["dotted: the best branch alone"] if above else []
+    notes += [SEEN] if any(each.seen for each in outcomes) else []
+    axes.set_title("\n".join(notes), fontsize=8, loc="left", color="#555555")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(left=False)
     figure.tight_layout()
     figure.savefig(path)
+
+
+def _marked(outcome: Compared) -> str:
+    return f"{outcome.title} *" if outcome.seen else outcome.title

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from fusionkit.catalog import Catalog
 from fusionkit.data import Samples, ShardedSamples
 from fusionkit.errors import DataError
 from fusionkit.model.fused import FusedModel
+from fusionkit.runs.devices import AUTO, choose_device, placed
 from fusionkit.runs.loaders import val_loader
 from fusionkit.runs.measure import Score, measure
 from fusionkit.runs.presented import presented
@@ -30,6 +33,7 @@ def evaluate(
     broken: Literal["stop", "skip"] = "stop",
     label: str = "label",
     texts: tuple[str, ...] = (),
+    device: str | torch.device = AUTO,
     catalog: Catalog | None = None,
 ) -> Score:
     """Gives the score of a model on labelled samples, each prepared as each branch was trained.
@@ -43,19 +47,23 @@ def evaluate(
         broken: what happens to a sample that cannot be read; with ``"skip"`` any number may be so.
         label: the column of the label, in a manifest.
         texts: inputs whose cells are texts and no paths, in a manifest.
+        device: where the model is run, such as ``"cpu"``, and put back from; ``"auto"`` takes a
+            GPU where there is one, unless the model lies elsewhere than on the CPU.
         catalog: where names are looked up; by default what is installed.
 
     Raises:
         CheckpointError: there is no such model.
+        ConfigError: there is no such device here.
         DataError: the samples cannot be read, or have classes that the model does not know.
     """
     loaded = model if isinstance(model, FusedModel) else load_saved(model, catalog)
+    where = choose_device(device, loaded)
     settings = DataSettings(
         source=str(data), label=label, texts=texts, broken=broken, workers=workers
     )
     job = job_of(loaded, settings, batch_size)
     samples = _open(job, split)
-    with presented(loaded, "outside"):
+    with placed(loaded, where), presented(loaded, "outside"):
         loader = val_loader(job, loaded, samples, cache=None, most_broken=1)
         return measure(loaded, loader.read())
 

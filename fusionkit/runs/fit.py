@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -17,9 +17,11 @@ from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
 from fusionkit.checkpoint.model_card import ModelCard
 from fusionkit.checkpoint.save import save
+from fusionkit.data import Samples, ShardedSamples
 from fusionkit.errors import TrainingError
 from fusionkit.model.fitting import fit_head
 from fusionkit.model.fused import FusedModel
+from fusionkit.runs.devices import placed, training_device
 from fusionkit.runs.identity import identify, refuse_changed
 from fusionkit.runs.loaders import count_batches, val_loader
 from fusionkit.runs.measure import Score, measure
@@ -27,7 +29,6 @@ from fusionkit.runs.presented import presented
 from fusionkit.runs.processes import first_alone, is_first
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
-from fusionkit.runs.saved import working_device
 from fusionkit.runs.settings import Job
 from fusionkit.runs.surroundings import keep_surroundings
 from fusionkit.training.planning import plan
@@ -38,7 +39,12 @@ if TYPE_CHECKING:
 
     from fusionkit.runs.train import Trained
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["Fitted", "FittedOn", "fit"]
+
+FittedOn = Literal["train", "val"] | None
+
+OWN = ("epoch", "epochs", "seconds", "left_out", "fitted_on")
+"""What a run's result has besides its score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Fitted:
     """What a run came to.
 
     Attributes:
-        model: the best one, in eval mode.
+        model: the best one, in eval mode, on the CPU.
         score: of it on the samples held out.
         epoch: at which it was reached, counted from 0; -1 where only the head was fitted.
         epochs: how many the job asks for.
@@ -54,6 +60,9 @@ class Fitted:
         folder: of the run.
         left_out: id and cause of samples to learn from that could not be read, as far as this
             process saw them.
+        fitted_on: the samples that the head was fitted to at the end, ``"train"`` or ``"val"``;
+            ``None`` where it was not. Those of ``"val"`` are the ones that ``score`` is measured
+            on, so that it says too much.
     """
 
     model: FusedModel
@@ -63,6 +72,7 @@ class Fitted:
     seconds: float
     folder: Path
     left_out: tuple[tuple[str, str], ...] = ()
+    fitted_on: FittedOn = None
 
 
 def fit(
@@ -159,16 +169,17 @@ def _close(  # noqa: PLR0917
 ) -> Fitted:
     """Fits the head of the best model, if it is one that is fitted, measures it, and saves both."""
     start = time.perf_counter()
-    model.to(working_device(job.training.accelerator))
-    with presented(model, "outside"):
-        if _fits(model, job):
-            _fit_head(model, job, samples, cache)
+    where = training_device(job.training.accelerator)
+    fitted_on = _fitted_on(model, job)
+    with placed(model, where), presented(model, "outside"):
+        if fitted_on is not None:
+            chosen = samples.train if fitted_on == "train" else samples.val
+            _fit_head(model, job, chosen, cache)
         # As ``evaluate`` does it, to the same bits: no other memory format, no other precision.
         model.to(memory_format=torch.contiguous_format)
         plain = replace(job.training, channels_last=False, precision="32-true")
         held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
         score = measure(model, held_out.read())
-    model.cpu()
     fitted = Fitted(
         model.eval(),
         score,
@@ -177,18 +188,28 @@ def _close(  # noqa: PLR0917
         seconds=(trained.seconds if trained else 0.0) + time.perf_counter() - start,
         folder=run.path,
         left_out=() if trained is None else trained.left_out,
+        fitted_on=fitted_on,
     )
     if is_first(job.training):
-        if trained is None or _fits(model, job):
-            save_best(model, run, job, {"val_accuracy": score.accuracy, "val_loss": score.loss})
-        own = {name: getattr(fitted, name) for name in ("epoch", "epochs", "seconds", "left_out")}
+        if trained is None or fitted_on is not None:
+            metrics = {"val_accuracy": score.accuracy, "val_loss": score.loss}
+            save_best(model, run, job, metrics, fitted_on)
+        own = {name: getattr(fitted, name) for name in OWN}
         run.end({**score.to_data(), **own, "seconds": round(fitted.seconds, 2)})
     return fitted
 
 
-def save_best(model: FusedModel, run: RunFolder, job: Job, metrics: dict[str, float]) -> None:
+def save_best(
+    model: FusedModel,
+    run: RunFolder,
+    job: Job,
+    metrics: dict[str, float],
+    fitted_on: FittedOn = None,
+) -> None:
     """Saves the model as its recipe asked for, with what was measured on its card."""
     where = f"{Path(job.data.source or 'the data given').name}, samples held out"
+    if fitted_on == "val":
+        where += ", to which the head was fitted"
     rounded = {key: round(value, 4) for key, value in metrics.items()}
     card = ModelCard(dataset=where, metrics=rounded)
     with presented(model, job.recipe.preprocess):
@@ -213,10 +234,11 @@ def _epochs(model: FusedModel, job: Job) -> int:
     """
     head = sum(parameter.requires_grad for parameter in model.head.parameters())
     branches = any(part.ever_learning() for part in model.parts.values())
-    only_fitted = _fits(model, job) and not branches
+    fits = _fitted_on(model, job) is not None
+    only_fitted = fits and not branches
     if job.training.epochs and (head or branches) and model.head.trains and not only_fitted:
         return job.training.epochs
-    if _fits(model, job):
+    if fits:
         return 0
     learns = head or branches
     why = "epochs is 0" if learns else "every branch is frozen and the head has no weights"
@@ -227,17 +249,20 @@ def _epochs(model: FusedModel, job: Job) -> int:
     )
 
 
-def _fits(model: FusedModel, job: Job) -> bool:
-    return model.head.fits and job.training.fit_head != "never"
-
-
-def _fit_head(model: FusedModel, job: Job, samples: JobSamples, cache: FeatureCache | None) -> None:
-    """Fits the head to samples that no branch has learned from, or that all have only seen."""
+def _fitted_on(model: FusedModel, job: Job) -> FittedOn:
+    """Gives the samples that the head is fitted to: no branch has learned from them."""
     where = job.training.fit_head
+    if not model.head.fits or where == "never":
+        return None
     if where == "auto":
         learned = any(part.ever_learning() for part in model.parts.values())
-        where = "val" if learned else "train"
-    chosen = samples.train if where == "train" else samples.val
+        return "val" if learned else "train"
+    return where
+
+
+def _fit_head(
+    model: FusedModel, job: Job, chosen: Samples | ShardedSamples, cache: FeatureCache | None
+) -> None:
     # As the head will be asked: outside autocast, which cached features of its type would need.
     plain = replace(job, training=replace(job.training, precision="32-true"))
     batches = val_loader(plain, model, chosen, cache=cache)
@@ -262,12 +287,11 @@ def _ended(run: RunFolder, job: Job, catalog: Catalog | None) -> Fitted:
     """Gives what a run that has ended came to."""
     found = run.read_result()
     assert found is not None
-    fields = {name: found.pop(name) for name in ("epoch", "epochs", "seconds")}
-    left_out = tuple(map(tuple, found.pop("left_out")))
+    fields = {name: found.pop(name, None) for name in OWN}
+    fields["left_out"] = tuple(map(tuple, fields["left_out"]))
     return Fitted(
         load(run.best, catalog=catalog),
         Score.from_data(found),
         folder=run.path,
-        left_out=left_out,
         **fields,
     )

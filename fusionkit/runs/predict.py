@@ -14,6 +14,7 @@ from fusionkit.catalog import Catalog
 from fusionkit.data import PreparedDataset, open_predict
 from fusionkit.data.batch import Batch, Unreadable
 from fusionkit.model.fused import FusedModel
+from fusionkit.runs.devices import AUTO, choose_device, placed
 from fusionkit.runs.presented import presented
 from fusionkit.runs.samples import input_names
 from fusionkit.runs.saved import load_saved
@@ -53,6 +54,7 @@ def predict(
     workers: int = 0,
     broken: Literal["stop", "skip"] = "stop",
     texts: tuple[str, ...] = (),
+    device: str | torch.device = AUTO,
     catalog: Catalog | None = None,
 ) -> Iterator[Prediction]:
     """Gives a prediction for each sample, in their order, as soon as its batch is answered.
@@ -67,29 +69,34 @@ def predict(
         workers: processes that read and decode.
         broken: what happens to a sample that cannot be read; ``"skip"`` gives its cause.
         texts: inputs whose cells are texts and no paths, in a manifest.
+        device: where the model is run, such as ``"cpu"``, and put back from; ``"auto"`` takes a
+            GPU where there is one, unless the model lies elsewhere than on the CPU.
         catalog: where names are looked up; by default what is installed.
 
     Raises:
         CheckpointError: there is no such model.
+        ConfigError: there is no such device here.
         DataError: the samples cannot be read.
     """
     loaded = model if isinstance(model, FusedModel) else load_saved(model, catalog)
+    where = choose_device(device, loaded)
     samples = open_predict(data, input_names(loaded.recipe), texts=texts)
     with presented(loaded, "outside"):
         dataset = PreparedDataset(samples, loaded, broken=broken, most_broken=1.0)
         compute = Compute(loaded, dataset, workers=workers)
-    return _answers(loaded, compute, samples.ids, batch_size)
+    return _answers(loaded, where, compute, samples.ids, batch_size)
 
 
 def _answers(
-    model: FusedModel, compute: Compute, ids: Sequence[str], batch_size: int
+    model: FusedModel, where: torch.device, compute: Compute, ids: Sequence[str], batch_size: int
 ) -> Iterator[Prediction]:
     done = 0
-    for batch in compute.read(list(model.parts), range(len(ids)), batch_size):
-        found = _of_batch(model, compute, batch)
-        here = ids[done : done + len(found)]
-        done += len(found)
-        yield from (found[sample_id] for sample_id in here)
+    with placed(model, where):
+        for batch in compute.read(list(model.parts), range(len(ids)), batch_size):
+            found = _of_batch(model, compute, batch)
+            here = ids[done : done + len(found)]
+            done += len(found)
+            yield from (found[sample_id] for sample_id in here)
 
 
 def _of_batch(

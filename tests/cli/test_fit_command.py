@@ -15,6 +15,7 @@ from run_commands import RECIPE, write_recipe
 from run_toys import CATALOG, put_picture, put_pictures, truncate
 
 import fusionkit as fk
+from fusionkit.heads import plugin as heads
 from fusionkit.runs.job_file import read_job
 
 pytest.importorskip("lightning", reason="needs pip install 'torch-fusionkit[train]'")
@@ -63,6 +64,14 @@ def test_a_run_tells_each_epoch_and_what_came_of_it(fit, tmp_path):
     assert second.startswith("epoch 2/2  loss ")
     assert "of 6 held-out samples right" in best
     assert where == f"It is saved in {tmp_path / 'out' / 'best'}."
+
+
+def test_a_head_that_was_fitted_to_the_samples_held_out_is_named(fit, monkeypatch):
+    whole = CATALOG.with_plugin("heads", heads)
+    monkeypatch.setattr(fk.Catalog, "installed", classmethod(lambda cls: whole))
+    code, out, err = fit("--set", "head=heads/adaptive")
+    assert (code, err) == (DONE, "")
+    assert "Its head was fitted to these very samples, so that the figures say too much" in out
 
 
 def test_the_recipe_is_shown_as_it_would_run_and_reads_back_equal(fit, tmp_path):

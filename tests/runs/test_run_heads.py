@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -58,7 +59,7 @@ def differing(one, other):
 def test_a_fitted_head_over_frozen_branches_takes_no_gradient(pictures, tmp_path):
     job = job_of(pictures, freeze=FROZEN, head="heads/adaptive")
     fitted = fit(job, tmp_path / "out", catalog=WITH_HEADS)
-    assert (fitted.epoch, fitted.epochs) == (-1, 0)
+    assert (fitted.epoch, fitted.epochs, fitted.fitted_on) == (-1, 0, "train")
     assert not (fitted.folder / "metrics.csv").exists()
     assert not (fitted.folder / "tensorboard").exists()
     assert fitted.score.accuracy > 0.8  # bright and dark pictures
@@ -71,7 +72,12 @@ def test_a_fitted_head_over_frozen_branches_takes_no_gradient(pictures, tmp_path
 def test_where_branches_learn_the_head_is_fitted_to_what_was_held_out(pictures, tmp_path):
     job = job_of(pictures, head="heads/adaptive", epochs=1)
     fitted = fit(job, tmp_path / "auto", catalog=WITH_HEADS)
-    assert (fitted.epoch, fitted.epochs) == (0, 1)
+    assert (fitted.epoch, fitted.epochs, fitted.fitted_on) == (0, 1, "val")
+    assert json.loads((fitted.folder / "result.json").read_text())["fitted_on"] == "val"
+    card = (fitted.folder / "best" / "README.md").read_text()
+    assert f"On {pictures.name}, samples held out, to which the head was fitted:" in card
+    ended = fit(job, fitted.folder, resume=True, catalog=WITH_HEADS)
+    assert (ended.fitted_on, ended.left_out) == ("val", ())
     said = fit(
         replace(job, training=replace(job.training, fit_head="val")),
         tmp_path / "val",
@@ -84,7 +90,7 @@ def test_where_branches_learn_the_head_is_fitted_to_what_was_held_out(pictures, 
 def test_a_head_that_could_be_fitted_may_be_trained_instead(pictures, tmp_path):
     job = job_of(pictures, freeze=FROZEN, head="heads/adaptive", epochs=1, fit_head="never")
     fitted = fit(job, tmp_path / "out", catalog=WITH_HEADS)
-    assert (fitted.epoch, fitted.epochs) == (0, 1)
+    assert (fitted.epoch, fitted.epochs, fitted.fitted_on) == (0, 1, None)
 
 
 def test_a_head_without_weights_over_frozen_branches_is_nothing_to_train(pictures, tmp_path):

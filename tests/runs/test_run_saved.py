@@ -10,7 +10,7 @@ import fusionkit as fk
 from fusionkit.errors import CheckpointError
 from fusionkit.runs.presented import presented
 from fusionkit.runs.run_folder import RunFolder
-from fusionkit.runs.saved import load_saved, working_device
+from fusionkit.runs.saved import load_saved
 
 
 @pytest.fixture
@@ -32,15 +32,6 @@ def test_a_model_by_itself_and_the_best_of_a_run(model, tmp_path):
             assert torch.equal(loaded.state_dict()[name].cpu(), value), name
     with pytest.raises(CheckpointError, match="there is no folder"):
         load_saved(tmp_path / "nowhere", CATALOG)
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "there", "kind"),
-    [("auto", True, "cuda"), ("gpu", True, "cuda"), ("cpu", True, "cpu"), ("auto", False, "cpu")],
-)
-def test_a_gpu_is_used_where_there_is_one(monkeypatch, accelerator, there, kind):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert working_device(accelerator).type == kind
 
 
 def test_a_model_is_presented_with_raw_images_and_then_as_it_was(model):
