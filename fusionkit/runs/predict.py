@@ -60,7 +60,8 @@ def predict(
     """Gives a prediction for each sample, in their order, as soon as its batch is answered.
 
     Model and samples are opened at once; images are read when their answers are asked for. Between
-    two rows the model is as it was: it is in eval mode only while a batch is computed.
+    two rows the model is as it was, but for the device, which it leaves after the last: it is in
+    eval mode only while a batch is computed.
 
     Args:
         model: a model, the folder of a saved one, or of a run, whose best one is taken.

@@ -53,6 +53,13 @@ def test_evaluate_tells_accuracy_and_what_was_taken_for_which(piped, saved, pict
     assert out.startswith("4 samples: ")
 
 
+def test_a_device_that_is_not_here_is_named(piped, saved, pictures):
+    for command in (("evaluate", saved, "--data"), ("predict", saved)):
+        code, out, err = piped(*command, str(pictures), "--device", "cudda")
+        assert (code, out) == (2, "")
+        assert "device='cudda' cannot be used here" in err
+
+
 def test_evaluate_fits_80_columns(at_terminal, saved, pictures):
     assert "dark" in at_terminal("evaluate", saved, "--data", str(pictures))
 
