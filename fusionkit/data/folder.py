@@ -66,6 +66,13 @@ def read_class_folders(
             f"{here[first]} has no class folders: images lie in CLASS/FILE; for images without "
             "labels there is `fusionkit predict`, or open_predict"
         )
+    if all(folder_splits(each) for each in found.values()):
+        names = ", ".join(found)
+        raise DataError(
+            f"the folders {names} of {here[first]} hold splits, not images: they are inputs. Name "
+            f"one as the input that a branch reads, for example input: {next(iter(found))}, or "
+            "give its folder"
+        )
     if classes is None:
         train = folder_splits(roots[first]).get("train") if split is not None else None
         classes = [path.name for path in list_folders(train)] if train else sorted(found)

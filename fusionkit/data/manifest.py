@@ -45,7 +45,8 @@ def read_manifest(
     table = read_table(path)
     for column in (*inputs, *([label] if label else ())):
         _check_column(table, column)
-    chosen = _rows_of_split(table, split)
+    # What is only answered needs no split: all rows are taken.
+    chosen = _rows_of_split(table, split) if label or split else list(range(len(table.rows)))
     if not chosen:
         raise DataError(f"{path} has no rows{f' of the split {split!r}' if split else ''}")
     if label and classes is None:

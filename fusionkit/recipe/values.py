@@ -140,7 +140,8 @@ class Recipe:
         head: what joins them.
         num_classes: how many classes the model tells apart; ``None`` where the data will say, and
             then it has to be filled in before the recipe is composed.
-        classes: their names, in the order of the answers; empty where nobody said.
+        classes: their names, in the order of the answers, which also say how many there are; empty
+            where nobody said.
         preprocess: ``"outside"``, the caller prepares each branch's input; or ``"inside"``, the
             model is given raw images, uint8 or in [0, 1], and prepares them for each branch.
     """
@@ -185,6 +186,8 @@ class Recipe:
                 f"apart; got {self.num_classes!r:.80}"
             )
         object.__setattr__(self, "classes", _check_classes(self.classes, self.num_classes))
+        if self.classes:
+            object.__setattr__(self, "num_classes", len(self.classes))
         if self.preprocess not in ("outside", "inside"):
             raise ConfigError(f"preprocess is 'outside' or 'inside', got {self.preprocess!r}")
 
@@ -197,7 +200,7 @@ def _check_classes(classes: object, count: int | None) -> tuple[str, ...]:
     if len(set(classes)) != len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
         raise ConfigError(f"classes has the name {twice!r:.80} twice")
-    if classes and len(classes) != count:
+    if classes and count not in (None, len(classes)):
         raise ConfigError(
             f"classes has {len(classes)} names, but num_classes is {count}; write one for each"
         )

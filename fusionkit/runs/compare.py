@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionkit.catalog import Catalog
-from fusionkit.checkpoint.config import backbone_of
 from fusionkit.errors import ConfigError, did_you_mean
-from fusionkit.model.anatomy import trunk_of
 from fusionkit.policy.freeze import Freeze
 from fusionkit.runs.contenders import Contender, contenders
 from fusionkit.runs.devices import training_device
 from fusionkit.runs.evaluate import evaluate
 from fusionkit.runs.fit import Fitted, fit
 from fusionkit.runs.measure import Score
+from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import splits_of
 from fusionkit.runs.settings import Job
 
@@ -37,7 +36,7 @@ class Compared:
         split: ``"test"`` where the data have one, else ``"val"``, which also chose each run's best
             epoch.
         parameters: of the model.
-        trainable: of these, those that learn at some epoch, the head's among them.
+        trainable: of these, those that learned in some epoch, the head's among them.
         seconds: of training, one for each seed.
         seen: whether the head was fitted to the samples that it is measured on, so that the scores
             say too much.
@@ -125,11 +124,6 @@ def _measured(
             for fitted in fits
         ]
     model = fits[0].model
-    learning = sum(value.numel() for value in model.head.parameters())
-    for name, part in model.parts.items():
-        ever = part.ever_learning()
-        trunk = trunk_of(backbone_of(model, name))
-        learning += sum(value.numel() for path, value in trunk.named_parameters() if path in ever)
     return Compared(
         contender.title,
         contender.alone,
@@ -137,10 +131,20 @@ def _measured(
         tuple(scores),
         split,
         sum(value.numel() for value in model.parameters()),
-        learning,
+        max(map(_learned, fits)),
         tuple(fitted.seconds for fitted in fits),
         split == job.data.val and fits[0].fitted_on == "val",
     )
+
+
+def _learned(fitted: Fitted) -> int:
+    """Gives how many parameters learned in some epoch, or were fitted at once."""
+    from fusionkit.runs.callbacks.figures import read_figures  # which imports Lightning
+
+    figures = RunFolder(fitted.folder).figures
+    rows = read_figures(figures) if figures.exists() else []
+    head = sum(value.numel() for value in fitted.model.head.parameters())
+    return max((int(row["trainable"]) for row in rows), default=head)
 
 
 def _may_cache(contender: Contender) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,20 +14,20 @@ from fusionkit.assembly.compose import compose
 from fusionkit.cache import FeatureCache
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
-from fusionkit.checkpoint.model_card import ModelCard
-from fusionkit.checkpoint.save import save
-from fusionkit.data import Samples, ShardedSamples
 from fusionkit.errors import TrainingError
-from fusionkit.model.fitting import fit_head
 from fusionkit.model.fused import FusedModel
-from fusionkit.runs.devices import placed, training_device
+from fusionkit.runs.closing import OWN, Fitted, close_run, fitted_on_of
 from fusionkit.runs.identity import identify, refuse_changed
-from fusionkit.runs.loaders import count_batches, val_loader
-from fusionkit.runs.measure import Score, measure
-from fusionkit.runs.presented import presented
+from fusionkit.runs.loaders import count_batches
+from fusionkit.runs.measure import Score
 from fusionkit.runs.processes import first_alone, is_first
 from fusionkit.runs.run_folder import RunFolder
-from fusionkit.runs.samples import JobSamples, complete_recipe, open_job_samples
+from fusionkit.runs.samples import (
+    JobSamples,
+    complete_recipe,
+    describe_samples,
+    open_job_samples,
+)
 from fusionkit.runs.settings import Job
 from fusionkit.runs.surroundings import keep_surroundings
 from fusionkit.training.planning import plan
@@ -37,42 +36,8 @@ from fusionkit.training.resume.run_states import RunStates
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fusionkit.runs.train import Trained
 
-__all__ = ["Fitted", "FittedOn", "fit"]
-
-FittedOn = Literal["train", "val"] | None
-
-OWN = ("epoch", "epochs", "seconds", "left_out", "fitted_on")
-"""What a run's result has besides its score."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What a run came to.
-
-    Attributes:
-        model: the best one, in eval mode, on the CPU.
-        score: of it on the samples held out.
-        epoch: at which it was reached, counted from 0; -1 where only the head was fitted.
-        epochs: how many the job asks for.
-        seconds: of training and validation, in all processes that the run took.
-        folder: of the run.
-        left_out: id and cause of samples to learn from that could not be read, as far as this
-            process saw them.
-        fitted_on: the samples that the head was fitted to at the end, ``"train"`` or ``"val"``;
-            ``None`` where it was not. Those of ``"val"`` are the ones that ``score`` is measured
-            on, so that it says too much.
-    """
-
-    model: FusedModel
-    score: Score
-    epoch: int
-    epochs: int
-    seconds: float
-    folder: Path
-    left_out: tuple[tuple[str, str], ...] = ()
-    fitted_on: FittedOn = None
+__all__ = ["Fitted", "fit"]
 
 
 def fit(
@@ -143,6 +108,9 @@ def _fit(  # noqa: PLR0917
         saved = states.newest() if resume else None
         if saved is None and first:
             run.begin(job, known, str(_plan(model, job, samples)))
+        if console is not None:
+            for line in (*describe_samples(samples, job), *_describe_start(saved)):
+                console.print(line)
         trained = None
         if epochs:
             path = None if saved is None else saved[0]
@@ -153,67 +121,17 @@ def _fit(  # noqa: PLR0917
 
         def close() -> None:
             best = load(run.best, catalog=catalog) if epochs else model
-            fitted.append(_close(best, job, samples, run, cache, trained))
+            fitted.append(close_run(best, job, samples, run, cache, trained))
 
         first_alone(close)
     return fitted[0] if fitted else _ended(run, job, catalog)
 
 
-def _close(  # noqa: PLR0917
-    model: FusedModel,
-    job: Job,
-    samples: JobSamples,
-    run: RunFolder,
-    cache: FeatureCache | None,
-    trained: Trained | None,
-) -> Fitted:
-    """Fits the head of the best model, if it is one that is fitted, measures it, and saves both."""
-    start = time.perf_counter()
-    where = training_device(job.training.accelerator)
-    fitted_on = _fitted_on(model, job)
-    with placed(model, where), presented(model, "outside"):
-        if fitted_on is not None:
-            chosen = samples.train if fitted_on == "train" else samples.val
-            _fit_head(model, job, chosen, cache)
-        # As ``evaluate`` does it, to the same bits: no other memory format, no other precision.
-        model.to(memory_format=torch.contiguous_format)
-        plain = replace(job.training, channels_last=False, precision="32-true")
-        held_out = val_loader(replace(job, training=plain), model, samples.val, cache=cache)
-        score = measure(model, held_out.read())
-    fitted = Fitted(
-        model.eval(),
-        score,
-        epoch=-1 if trained is None else trained.epoch,
-        epochs=0 if trained is None else job.training.epochs,
-        seconds=(trained.seconds if trained else 0.0) + time.perf_counter() - start,
-        folder=run.path,
-        left_out=() if trained is None else trained.left_out,
-        fitted_on=fitted_on,
-    )
-    if is_first(job.training):
-        if trained is None or fitted_on is not None:
-            metrics = {"val_accuracy": score.accuracy, "val_loss": score.loss}
-            save_best(model, run, job, metrics, fitted_on)
-        own = {name: getattr(fitted, name) for name in OWN}
-        run.end({**score.to_data(), **own, "seconds": round(fitted.seconds, 2)})
-    return fitted
-
-
-def save_best(
-    model: FusedModel,
-    run: RunFolder,
-    job: Job,
-    metrics: dict[str, float],
-    fitted_on: FittedOn = None,
-) -> None:
-    """Saves the model as its recipe asked for, with what was measured on its card."""
-    where = f"{Path(job.data.source or 'the data given').name}, samples held out"
-    if fitted_on == "val":
-        where += ", to which the head was fitted"
-    rounded = {key: round(value, 4) for key, value in metrics.items()}
-    card = ModelCard(dataset=where, metrics=rounded)
-    with presented(model, job.recipe.preprocess):
-        save(model, run.best, card=card)
+def _describe_start(saved: tuple[Path, dict[Any, Any]] | None) -> tuple[str, ...]:
+    if saved is None:
+        return ()
+    step, epoch = saved[1]["global_step"], saved[1]["epoch"]
+    return (f"goes on from step {step}, in epoch {epoch + 1}",)
 
 
 def _compose(job: Job, catalog: Catalog | None) -> FusedModel:
@@ -234,39 +152,22 @@ def _epochs(model: FusedModel, job: Job) -> int:
     """
     head = sum(parameter.requires_grad for parameter in model.head.parameters())
     branches = any(part.ever_learning() for part in model.parts.values())
-    fits = _fitted_on(model, job) is not None
+    fits = fitted_on_of(model, job) is not None
     only_fitted = fits and not branches
     if job.training.epochs and (head or branches) and model.head.trains and not only_fitted:
         return job.training.epochs
     if fits:
         return 0
-    learns = head or branches
-    why = "epochs is 0" if learns else "every branch is frozen and the head has no weights"
+    if (head or branches) and model.head.trains:
+        raise TrainingError(
+            f"there is nothing to train: epochs is 0, and the head {model.recipe.head.name!r} is "
+            "not one that is fitted; give at least one, for example --epochs 1"
+        )
     raise TrainingError(
-        f"there is nothing to train: {why}, and the head {model.recipe.head.name!r} is not one "
-        "that is fitted. To measure the model as it is, use `fusionkit evaluate`; to train it, let "
-        "a branch learn, for example --set branches.NAME.freeze=none"
+        "there is nothing to train: every branch is frozen and the head has no weights, and the "
+        f"head {model.recipe.head.name!r} is not one that is fitted; let a branch learn, for "
+        "example --set branches.NAME.freeze=none"
     )
-
-
-def _fitted_on(model: FusedModel, job: Job) -> FittedOn:
-    """Gives the samples that the head is fitted to: no branch has learned from them."""
-    where = job.training.fit_head
-    if not model.head.fits or where == "never":
-        return None
-    if where == "auto":
-        learned = any(part.ever_learning() for part in model.parts.values())
-        return "val" if learned else "train"
-    return where
-
-
-def _fit_head(
-    model: FusedModel, job: Job, chosen: Samples | ShardedSamples, cache: FeatureCache | None
-) -> None:
-    # As the head will be asked: outside autocast, which cached features of its type would need.
-    plain = replace(job, training=replace(job.training, precision="32-true"))
-    batches = val_loader(plain, model, chosen, cache=cache)
-    fit_head(model, ((batch.inputs, batch.labels, batch.features) for batch in batches))
 
 
 def _plan(model: FusedModel, job: Job, samples: JobSamples) -> object:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
-from fusionkit.errors import ConfigError
+from fusionkit.errors import ConfigError, did_you_mean
+from fusionkit.recipe.form import JOB_SECTIONS
 from fusionkit.recipe.text import parse_yaml
+from fusionkit.recipe.values import Recipe
 
 __all__ = ["apply_overrides"]
 
@@ -39,8 +42,23 @@ def apply_overrides(data: Any, overrides: Sequence[str], source: str) -> Any:
             raise ConfigError(f"--set {path}: stands twice")
         seen.add(path)
         value = parse_yaml(text, f"--set {path}") if text.strip() else None
+        _check_place(changed, keys, f"--set {path}")
         _set(changed, keys, value, f"--set {path}")
     return changed
+
+
+def _check_place(data: dict[str, Any], keys: list[str], where: str) -> None:
+    """Refuses a field of the whole that there is not, and of a branch that there is not."""
+    known = [*(field.name for field in fields(Recipe)), *JOB_SECTIONS, "format"]
+    if keys[0] not in known:
+        hint = did_you_mean(keys[0], known) or f" The fields are {', '.join(known)}."
+        raise ConfigError(f"{where}: there is no field {keys[0]!r:.80}.{hint}")
+    branches = data.get("branches")
+    if keys[0] != "branches" or len(keys) < 3 or not isinstance(branches, dict):
+        return
+    if keys[1] not in branches:
+        hint = did_you_mean(keys[1], branches) or f" The branches are {', '.join(branches)}."
+        raise ConfigError(f"{where}: there is no branch {keys[1]!r:.80}.{hint}")
 
 
 def _set(data: dict[str, Any], keys: list[str], value: Any, where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fusionkit.data import Samples, ShardedSamples, find_splits, open_samples, split_samples
-from fusionkit.errors import ConfigError, DataError
+from fusionkit.errors import ConfigError, DataError, did_you_mean
 from fusionkit.recipe.values import Recipe
 from fusionkit.runs.settings import DataSettings, Job
 from fusionkit.runs.streams import is_sharded, open_shards, shard_splits
@@ -13,6 +13,7 @@ from fusionkit.runs.streams import is_sharded, open_shards, shard_splits
 __all__ = [
     "JobSamples",
     "complete_recipe",
+    "describe_samples",
     "input_names",
     "open_job_samples",
     "open_split",
@@ -61,6 +62,30 @@ def open_job_samples(job: Job) -> JobSamples:
             f"{job.data.source}/{job.data.val}"
         )
     return JobSamples(*split_samples(train, job.data.val_share, job.training.seed), True)
+
+
+def describe_samples(samples: JobSamples, job: Job) -> tuple[str, ...]:
+    """Gives what of a job's samples nobody has asked for, in words: held out, left aside."""
+    said = []
+    if samples.held_out and isinstance(samples.val, Samples):
+        said.append(
+            f"there is no split {job.data.val!r}: {len(samples.val)} of "
+            f"{len(samples.train) + len(samples.val)} samples to learn from are held out"  # type: ignore[arg-type]
+        )
+    ignored = [name for each in (samples.train, samples.val) for name in _ignored(each)]
+    if ignored:
+        count = len(set(ignored))
+        files = "file is no image and is" if count == 1 else "files are no images and are"
+        said.append(f"{count} {files} passed over: {', '.join(sorted(set(ignored))[:3])}")
+    others = sorted(set(splits_of(job)) - {job.data.train, job.data.val, "test"})
+    if others:
+        near = did_you_mean(others[0], (job.data.train, job.data.val, "test"))
+        said.append(f"nothing is done with the split {', '.join(map(repr, others))}.{near}")
+    return tuple(said)
+
+
+def _ignored(samples: object) -> list[str]:
+    return list(getattr(samples, "ignored", ()))
 
 
 def splits_of(job: Job) -> tuple[str, ...]:

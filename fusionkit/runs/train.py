@@ -97,7 +97,7 @@ def train(
         resume: the state to go on from.
         told: where progress is shown.
     """
-    from fusionkit.runs.fit import save_best
+    from fusionkit.runs.closing import save_best
 
     settings = job.training
     batches = count_batches(job, samples.train, settings.devices * settings.nodes)

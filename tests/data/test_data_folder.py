@@ -230,3 +230,11 @@ def test_content_changes_with_the_file(pets: Path):
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
     (pets / "train/cat/b.png").unlink()
     assert train.content(1).endswith("|missing")
+
+
+def test_folders_of_inputs_are_no_classes(tmp_path: Path):
+    for name in ("nir", "rgb"):
+        put(tmp_path / name / "train" / "cat" / "a.png")
+        put(tmp_path / name / "val" / "cat" / "a.png")
+    with pytest.raises(fk.DataError, match=r"folders nir, rgb of .* hold splits.*they are inputs"):
+        open_samples(tmp_path)

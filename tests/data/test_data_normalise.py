@@ -60,7 +60,7 @@ def test_what_is_no_image_is_handed_on():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (IMAGES.float(), r"branch 'a' takes raw images as uint8 or floats in \[0, 1\], got .*255"),
+        (IMAGES.float(), r"branch 'a' takes raw images as uint8 or floats in \[0, 1\], got .*25"),
         (torch.full((1, 3, 4, 4), float("nan")), "takes raw images as uint8"),
         (IMAGES.long(), "got torch.int64"),
         (IMAGES[:, :1], r"branch 'a' takes 3 channels, got 1 in shape \(3, 1, 8, 8\)"),

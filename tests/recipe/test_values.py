@@ -22,7 +22,6 @@ BRANCH = fk.Branch("timm/resnet18")
 CLASSES = (
     (["cat", "cat"], 2, r"classes has the name 'cat' twice"),
     (["cat"], 2, r"classes has 1 names, but num_classes is 2; write one for each"),
-    (["cat"], None, r"classes has 1 names, but num_classes is None"),
     ("cat", 3, r"classes is a list of names, one line each, got 'cat'"),
     (["a\nb", "c"], 2, r"classes is a list of names"),
     ([1, 2], 2, r"classes is a list of names"),
@@ -33,6 +32,11 @@ CLASSES = (
 def test_names_of_classes_are_one_for_each(classes: Any, count: int | None, message: str) -> None:
     with pytest.raises(fk.ConfigError, match=message):
         fk.Recipe({"a": fk.Branch("timm/x")}, fk.Head("concat"), count, classes=classes)
+
+
+def test_names_of_classes_say_how_many_there_are() -> None:
+    named = fk.Recipe({"a": fk.Branch("timm/x")}, fk.Head("concat"), classes=["cat", "dog"])
+    assert named.num_classes == 2
 
 
 def recipe(**branches: Any) -> fk.Recipe:

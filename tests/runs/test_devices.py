@@ -10,6 +10,7 @@ from run_toys import CATALOG, job_of, put_pictures
 
 import fusionkit as fk
 from fusionkit.errors import ConfigError
+from fusionkit.runs import closing
 from fusionkit.runs import evaluate as evaluating
 from fusionkit.runs import fit as fitting
 from fusionkit.runs import predict as predicting
@@ -61,11 +62,11 @@ def test_evaluate_predict_and_fit_run_the_model_there(model, pictures, tmp_path,
         with placed(model, CPU):
             yield model
 
-    for room in (evaluating, predicting, fitting):
+    for room in (evaluating, predicting, closing):
         monkeypatch.setattr(room, "placed", note)
     for room in (evaluating, predicting):
         monkeypatch.setattr(room, "choose_device", lambda device, model: torch.device(device))
-    monkeypatch.setattr(fitting, "training_device", lambda accelerator: torch.device("xpu"))
+    monkeypatch.setattr(closing, "training_device", lambda accelerator: torch.device("xpu"))
     evaluating.evaluate(model, pictures, device="cuda")
     assert len(list(predicting.predict(model, pictures, device="mps"))) == 6
     fitting.fit(job_of(pictures, epochs=1), tmp_path / "out", catalog=CATALOG)

@@ -49,7 +49,7 @@ def test_lists_of_the_file_are_not_shared():
         ({}, ["training.lr"], r"--set takes PATH=VALUE, for example .*; got 'training\.lr'"),
         ({}, ["training..lr=1"], r"--set takes PATH=VALUE"),
         ({}, ["=1"], r"--set takes PATH=VALUE"),
-        ({}, ["a=1", "a=2"], r"--set a: stands twice"),
+        ({}, ["head=1", "head=2"], r"--set head: stands twice"),
         ({"training": 3}, ["training.lr=1"], r"--set training\.lr: training is 3, .* field 'lr'"),
         ([], ["a=1"], r"recipe\.yaml: nothing can be set in what is no mapping"),
         ({}, ["a=[1"], r"--set a"),
@@ -58,3 +58,22 @@ def test_lists_of_the_file_are_not_shared():
 def test_what_cannot_be_set_is_refused(data, overrides, said):
     with pytest.raises(ConfigError, match=said):
         apply_overrides(data, overrides, "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "branches.shpe.freeze=all",
+            r"--set branches\.shpe\.freeze: there is no branch 'shpe'\. Did",
+        ),
+        (
+            "trainin.lr=1",
+            r"--set trainin\.lr: there is no field 'trainin'\. Did you mean 'training'",
+        ),
+    ],
+)
+def test_a_place_that_there_is_not_is_told_as_what_was_written(override, message):
+    data = {"branches": {"shape": "timm/x"}, "head": "concat"}
+    with pytest.raises(ConfigError, match=message):
+        apply_overrides(data, [override], "m.yaml")

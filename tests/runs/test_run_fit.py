@@ -246,7 +246,9 @@ def test_a_class_that_none_held_out_has_is_null_in_the_result(tmp_path):
 
 def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_path):
     job = job_of(pictures, freeze=fk.Freeze.all(), epochs=0)
-    with pytest.raises(TrainingError, match=r"nothing to train: epochs is 0.*fusionkit evaluate"):
+    with pytest.raises(
+        TrainingError, match="nothing to train: epochs is 0.*--epochs 1"
+    ):
         fit(job, tmp_path / "out", catalog=CATALOG)
     assert not list(tmp_path.rglob("*.yaml"))
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "format_row"]
 
+LARGE = 1000
+
 
 class Progress(pl.Callback):
     """A bar for the epoch, on a terminal only.
@@ -82,7 +84,8 @@ def format_row(row: dict[str, Any], epochs: int) -> str:
         ("lr", "lr", ".1e"),
     ):
         if name in row:
-            parts.append(f"{title} {row[name]:{form}}")
+            large = abs(row[name]) >= LARGE
+            parts.append(f"{title} {row[name]:{'.3g' if large else form}}")
     parts.append(f"{_short(row['trainable'])} learn")
     return "  ".join([*parts, f"{row['seconds']:.1f} s"])
 
