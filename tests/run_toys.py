@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor, nn
 from toys import toy_catalog
 
 import fusionkit as fk
@@ -87,4 +89,48 @@ def job_of(
     )
 
 
-CATALOG = toy_catalog()
+class Words(fk.Backbone):
+    """Takes a mapping of ``ids`` "b n", which it makes of the lengths of a text's words."""
+
+    takes_images = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed_dim = 4
+        self.encode = word_lengths
+        self.stages = (fk.Stage("embed"),)
+        self.embed = nn.Embedding(20, 4, padding_idx=0)
+
+    def example(self, batch: int = 2) -> dict[str, Tensor]:
+        return {"ids": torch.arange(batch * 3).reshape(batch, 3) % 20}
+
+    def check_input(self, x: Any) -> None:
+        if not isinstance(x, dict) or set(x) != {"ids", "attention_mask"}:
+            raise fk.DataError(f"takes a mapping of ids, got {x!r:.80}")
+
+    def forward(self, x: dict[str, Tensor], reads: fk.Reads) -> fk.Features:
+        return fk.Features(vector=self.embed(x["ids"]).sum(1))
+
+
+def word_lengths(text: str) -> dict[str, Tensor]:
+    """Gives the length of each word of a text."""
+    ids = torch.tensor([len(word) for word in text.split()])
+    return {"ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def make_words(
+    *, in_channels: int = 3, weights: None = None, num_classes: int | None = None
+) -> Words:
+    """Gives ``Words``, which has no weights and no classifier to keep."""
+    return Words()
+
+
+class WordsPlugin:
+    """Offers ``Words``, as ``words/words``."""
+
+    @fk.hookimpl
+    def fusionkit_backbones(self) -> dict[str, Any]:
+        return {"words": make_words}
+
+
+CATALOG = toy_catalog().with_plugin("words", WordsPlugin())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +47,10 @@ class Backbone(nn.Module, ABC):
         preprocessing: how inputs were prepared for these weights; ``None`` where unknown.
         takes_images: whether its inputs are images or clips. Others, such as tokens of a text,
             are never prepared by the model and reach the backbone as they are.
+        encode: of one that takes texts, what turns a text into a mapping of tensors "n", such as
+            tokens and an ``attention_mask``, which loaders fill up to "b n"; ``None`` where texts
+            are encoded elsewhere. It goes to the workers of a loader, so it is picklable and does
+            not hold the backbone; its ``repr`` says all that it depends on, for the cache.
         in_channels: the channels of the input.
         num_classes: the width k of the stock classifier's logits; ``None`` without classifier.
         weights: what pretrained weights were loaded, by their name; ``None`` for random ones.
@@ -79,6 +83,7 @@ class Backbone(nn.Module, ABC):
     levels: tuple[Level, ...] = ()
     preprocessing: Preprocessing | None = None
     takes_images: bool = True
+    encode: Callable[[str], Mapping[str, Tensor]] | None = None
     in_channels: int = 3
     num_classes: int | None = None
     weights: str | None = None

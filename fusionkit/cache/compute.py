@@ -127,7 +127,7 @@ def device_of(model: FusedModel) -> torch.device:
 def describe_preparation(dataset: PreparedDataset, branch: str) -> str:
     """Gives how a sample becomes a branch's input, in words that change with it."""
     preparation = dataset.prepare.preparations[branch]
-    encoder = dataset.prepare.encoders.get(preparation.input)
+    encoder = dataset.prepare.encoders.get(preparation.input) or preparation.encode
     if preparation.preprocessing is not None or encoder is None:
         return repr(preparation)
     return f"{preparation!r} {ADDRESS.sub('', repr(encoder))}"

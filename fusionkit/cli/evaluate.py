@@ -30,6 +30,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read and decode.")] = 0,
     label: Annotated[str, typer.Option(help="The column of the label, in a manifest.")] = "label",
+    texts: Annotated[
+        list[str] | None, typer.Option(help="An input whose cells are texts, in a manifest.")
+    ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out what cannot be read, and name it.")
     ] = False,
@@ -51,6 +54,7 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
         broken="skip" if skip_broken else "stop",
+        texts=tuple(texts or ()),
         label=label,
         device=device,
     )

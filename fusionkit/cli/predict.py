@@ -22,6 +22,9 @@ def predict(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read and decode.")] = 0,
+    texts: Annotated[
+        list[str] | None, typer.Option(help="An input whose cells are texts, in a manifest.")
+    ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Give the cause where an image cannot be read.")
     ] = False,
@@ -43,6 +46,7 @@ def predict(
         workers=workers,
         broken="skip" if skip_broken else "stop",
         device=device,
+        texts=tuple(texts or ()),
     )
     if out is None:
         write_csv(sys.stdout, rows, class_names(loaded))

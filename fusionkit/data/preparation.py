@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fusionkit.data.geometry import Geometry
@@ -24,6 +24,7 @@ class Preparation:
         channels: of the picture that the branch reads.
         inside: whether the model normalises by itself, so that the loader only resizes.
         exact: whether resizing gives PIL's own pixels, or almost these in less time.
+        encode: what turns a text into a mapping of tensors "n", where the branch takes texts.
     """
 
     input: str = "image"
@@ -31,6 +32,7 @@ class Preparation:
     channels: int = 3
     inside: bool = False
     exact: bool = True
+    encode: Callable[[str], Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not is_count(self.channels):
@@ -82,7 +84,9 @@ def preparations_of(model: Any) -> dict[str, Preparation]:
             )
         if inside and preprocessing is not None:
             _check_inside(name, preprocessing)
-        found[name] = Preparation(branch.input, preprocessing, backbone.in_channels, inside)
+        found[name] = Preparation(
+            branch.input, preprocessing, backbone.in_channels, inside, encode=backbone.encode
+        )
     return found
 
 

@@ -45,7 +45,7 @@ class Prepare:
         seed: of the run.
         max_pixels: of an image.
         exact: whether an image is resized to PIL's own pixels, or to almost these in less time.
-        encoders: by input name, what turns a text into tensors.
+        encoders: by input name, what turns a text into tensors; by default the branch's own.
 
     Raises:
         ConfigError: an argument is of another kind.
@@ -109,7 +109,7 @@ class Prepare:
         """
         prepared: dict[str, Any] = {}
         for name, source in self._as_they_are:
-            prepared[name] = self._hand_on(source, _input(sample, source))
+            prepared[name] = self._hand_on(name, source, _input(sample, source))
         pictures = {
             (source, channels): decode(_input(sample, source), channels, self._max_pixels)
             for source, channels in self._plan
@@ -164,10 +164,11 @@ class Prepare:
                 name = next(iter(sizes))
         return name, sizes[name]
 
-    def _hand_on(self, name: str, value: Any) -> Any:
+    def _hand_on(self, branch: str, name: str, value: Any) -> Any:
         """Gives an input of a branch that takes no images."""
         if isinstance(value, str):
-            return self.encoders[name](value) if name in self.encoders else value
+            encode = self.encoders.get(name) or self.preparations[branch].encode
+            return value if encode is None else encode(value)
         if isinstance(value, Path):
             if value.suffix.lower() not in ARRAYS:
                 raise DataError(

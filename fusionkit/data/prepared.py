@@ -44,7 +44,8 @@ class PreparedDataset(Dataset[Prepared]):
         max_pixels: of an image; larger ones count as broken.
         exact: whether an image is resized to PIL's own pixels, bit for bit. ``False`` takes a
             quarter of the time for it, and some values are one or two of 255 apart.
-        encoders: by input name, what turns its text into a tensor or a mapping of tensors "n".
+        encoders: by input name, what turns its text into a tensor or a mapping of tensors "n"; by
+            default ``Backbone.encode`` of the branch that reads it.
 
     Raises:
         ConfigError: a branch reads an input that the samples do not have, or an argument is out

@@ -38,7 +38,7 @@ class PreparedStream(IterableDataset[Prepared]):
         max_pixels: of an image.
         exact: whether an image is resized to PIL's own pixels, bit for bit. ``False`` takes a
             quarter of the time for it, and some values are one or two of 255 apart.
-        encoders: by input name, what turns its text into tensors.
+        encoders: by input name, what turns its text into tensors; by default ``Backbone.encode``.
         length: how many samples all workers of all processes give in an epoch, together and equally
             many each, reading their shards again or leaving some out as it comes; ``None`` for
             all that there are, which may be another number in each process. Training in several

@@ -60,6 +60,21 @@ def test_a_device_that_is_not_here_is_named(piped, saved, pictures):
         assert "device='cudda' cannot be used here" in err
 
 
+def test_texts_of_a_manifest_are_named(piped, tmp_path):
+    words = fk.Branch("words/words", weights=None, input="caption")
+    recipe = fk.Recipe({"w": words}, fk.Head("toy/sum"), 2, classes=("x", "y"))
+    model = str(fk.save(fk.compose(recipe, catalog=CATALOG), tmp_path / "model"))
+    table = tmp_path / "table.csv"
+    table.write_text("id,caption,label\n1,a bee,x\n2,an ant,y\n3,an eel,x\n")
+    code, out, _ = piped("evaluate", model, "--data", str(table), "--texts", "caption")
+    assert (code, out[:10]) == (0, "3 samples:")
+    code, out, _ = piped("predict", model, str(table), "--texts", "caption")
+    assert [row["id"] for row in csv.DictReader(io.StringIO(out))] == ["1", "2", "3"]
+    code, _, err = piped("predict", model, str(table))
+    assert code == BAD_DATA
+    assert "files that are not there" in err
+
+
 def test_evaluate_fits_80_columns(at_terminal, saved, pictures):
     assert "dark" in at_terminal("evaluate", saved, "--data", str(pictures))
 

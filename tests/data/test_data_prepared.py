@@ -13,6 +13,7 @@ from PIL import Image
 from toys import toy_catalog
 
 import fusionkit as fk
+from fusionkit.cache.compute import describe_preparation
 from fusionkit.data import (
     Normalise,
     Preparation,
@@ -167,6 +168,28 @@ def test_texts_are_encoded_and_filled_up():
     assert batch.inputs["text"]["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
     plain = PreparedDataset(samples, preparations)
     assert collate([plain[0], plain[1]]).inputs["text"] == ["a cat", "an old grey dog"]
+
+
+def test_texts_are_encoded_by_the_branch_that_reads_them_unless_it_is_said_otherwise():
+    def lengths(text: str) -> dict[str, torch.Tensor]:
+        return {"ids": torch.tensor([len(text)])}
+
+    def ones(text: str) -> dict[str, torch.Tensor]:
+        return {"ids": torch.ones(1, dtype=torch.long)}
+
+    samples = memory({"caption": "a cat"}, {"caption": "an old grey dog"})
+    model = toy_model(
+        a=fk.Branch("toy/vector", weights=None, input="caption", in_channels=4),
+        b=fk.Branch("toy/vector", weights=None, input="caption", in_channels=4),
+    )
+    model.branches["a"].encode, model.branches["b"].encode = lengths, ones
+    dataset = PreparedDataset(samples, model)
+    batch = collate([dataset[0], dataset[1]])
+    assert batch.inputs["a"]["ids"].tolist() == [[5], [15]]
+    assert batch.inputs["b"]["ids"].tolist() == [[1], [1]]
+    assert describe_preparation(dataset, "a") != describe_preparation(dataset, "b")
+    given = PreparedDataset(samples, model, encoders={"caption": ones})
+    assert given.only(["a"])[0].inputs["a"]["ids"].tolist() == [1]
 
 
 def test_f085_a_broken_file_stops_the_run_and_is_named(tmp_path: Path):

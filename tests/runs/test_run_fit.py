@@ -6,10 +6,11 @@ import csv
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
-from run_toys import CATALOG, job_of, put_pictures, truncate
+from run_toys import CATALOG, branch, job_of, put_picture, put_pictures, truncate
 from torch.testing import assert_close
 
 import fusionkit as fk
@@ -17,6 +18,7 @@ from fusionkit.errors import ConfigError, TrainingError
 from fusionkit.runs.evaluate import evaluate
 from fusionkit.runs.fit import fit
 from fusionkit.runs.job_file import read_job
+from fusionkit.runs.predict import predict
 from fusionkit.runs.settings import Named
 
 pytest.importorskip("lightning", reason="needs pip install 'torch-fusionkit[train]'")
@@ -246,9 +248,7 @@ def test_a_class_that_none_held_out_has_is_null_in_the_result(tmp_path):
 
 def test_nothing_to_train_is_refused_before_anything_is_written(pictures, tmp_path):
     job = job_of(pictures, freeze=fk.Freeze.all(), epochs=0)
-    with pytest.raises(
-        TrainingError, match="nothing to train: epochs is 0.*--epochs 1"
-    ):
+    with pytest.raises(TrainingError, match=r"nothing to train: epochs is 0.*--epochs 1"):
         fit(job, tmp_path / "out", catalog=CATALOG)
     assert not list(tmp_path.rglob("*.yaml"))
 
@@ -264,6 +264,29 @@ def test_a_batch_of_which_nothing_can_be_read_changes_no_step_of_the_others(pict
     assert [name for name, _ in fitted.score.broken] == ["val/dark/0.png"]
     assert fitted.score.samples == 1
     assert len(rows(fitted.folder)) == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_branch_of_texts_learns_from_a_column_of_them(tmp_path, workers):
+    """The pictures are noise: only the captions tell the classes apart."""
+    lines = ["id,image,caption,label,split"]
+    for number in range(12):
+        put_picture(tmp_path / f"{number}.png", 120, number)
+        split = "train" if number < 8 else "val"
+        caption, label = ("a bee", "x") if number % 2 else ("somewhat longer words", "y")
+        lines.append(f"i{number},{number}.png,{caption},{label},{split}")
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(lines) + "\n")
+    job = job_of(table, epochs=8, lr=0.3, data={"texts": ("caption",), "workers": workers})
+    words = fk.Branch("words/words", weights=None, input="caption")
+    recipe = replace(job.recipe, branches={"a": branch(freeze=fk.Freeze.all()), "w": words})
+    fitted = fit(replace(job, recipe=recipe), tmp_path / "out", catalog=CATALOG)
+    assert fitted.score.accuracy == 1
+    again = evaluate(fitted.folder, table, "val", texts=("caption",), catalog=CATALOG)
+    assert again == fitted.score
+    table.write_text("id,image,caption\n1,0.png,a bee\n2,1.png,somewhat longer words\n")
+    found = predict(fitted.folder, table, texts=("caption",), catalog=CATALOG)
+    assert [each.label for each in found] == [0, 1]
 
 
 def test_what_lightning_refuses_is_said_as_a_setting(pictures, tmp_path):

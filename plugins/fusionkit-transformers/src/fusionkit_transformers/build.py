@@ -30,6 +30,7 @@ def build_backbone(
     attn_implementation: str | None = None,
     ignored_keys: Sequence[str] = (),
     trust_remote_code: bool = False,
+    tokenizer: str | None = None,
 ) -> Backbone:
     """Gives a vision model or a text encoder of transformers as a backbone.
 
@@ -52,6 +53,8 @@ def build_backbone(
         attn_implementation: ``"eager"``, ``"sdpa"`` or another that transformers has.
         ignored_keys: globs over names in the weights that may be left out.
         trust_remote_code: whether Python code that comes with a repository is run.
+        tokenizer: of texts, where it does not lie beside the model: a repository or a folder
+            (``local-dir:/path``). Code that comes with it is never run.
 
     Raises:
         OptionError: the model does not take an option.
@@ -61,7 +64,9 @@ def build_backbone(
     """
     from fusionkit_transformers.images import build_images
     from fusionkit_transformers.kinds import find_kind
+    from fusionkit_transformers.text_backbone import TextBackbone
     from fusionkit_transformers.texts import build_texts
+    from fusionkit_transformers.tokens import Tokens, tokenizer_of
     from fusionkit_transformers.trunk import file_keys
     from fusionkit_transformers.wish import Wish
 
@@ -78,6 +83,8 @@ def build_backbone(
     kind = find_kind(source, architecture, tower)
     if kind.takes == "text" and in_channels != 3:
         raise AssemblyError(f"hf/{name} takes texts, which have no channels; leave in_channels out")
+    if kind.takes == "images" and tokenizer is not None:
+        raise OptionError(f"hf/{name} takes images; leave tokenizer out")
     poolings = POOLINGS[kind.takes]
     if pooling is not None and (kind.classifies or kind.gives_maps or pooling not in poolings):
         said = "none, since its own classifier or maps decide" if pooling in poolings else poolings
@@ -97,6 +104,10 @@ def build_backbone(
         keys=file_keys(source.folder),
     )
     backbone, resolved = (build_images if kind.takes == "images" else build_texts)(wish)
+    place = None
+    if isinstance(backbone, TextBackbone):
+        place = tokenizer_of(source, tokenizer)
+        backbone.encode = Tokens(name, place, backbone.max_tokens)
     backbone.weights = name if weights is not None else None
     if weights is not None and not name.startswith(FOLDER):
         backbone.base_model = name.partition("@")[0]
@@ -107,6 +118,7 @@ def build_backbone(
             "pooling": resolved,
             "interpolate_pos_encoding": interpolate_pos_encoding,
             "attn_implementation": attn_implementation,
+            "tokenizer": place,
         }
         written = {key: value for key, value in options.items() if value not in (None, False)}
         backbone.rebuild = (kind.config.model_type, written)

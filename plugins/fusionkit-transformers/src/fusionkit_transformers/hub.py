@@ -6,12 +6,18 @@ from pathlib import Path
 
 from fusionkit import CheckpointError, ConfigError, FusionKitError
 
-__all__ = ["fetch", "fetch_code", "fetch_weights"]
+__all__ = ["TOKENIZER", "fetch", "fetch_code", "fetch_tokenizer", "fetch_weights"]
 
 CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "spm.model"),
+    "sentencepiece.bpe.model",
+)
+"""The files that a tokenizer of some kind is read from; each has some of them."""
 
 
 def fetch(name: str) -> Path:
@@ -50,6 +56,36 @@ def fetch_weights(name: str, folder: Path) -> None:
     if index is not None:
         for shard in sorted(set(json.loads(index.read_text())["weight_map"].values())):
             _download(name, repository, shard, folder.name)
+
+
+def fetch_tokenizer(name: str) -> Path:
+    """Gives a folder with the tokenizer of a repository.
+
+    What was fetched once of a commit is not asked for again, nor what it was found to lack.
+
+    Args:
+        name: ``owner/name`` or ``owner/name@revision``.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or has no such repository, or keeps it closed.
+        ConfigError: it holds no tokenizer.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = name.partition("@")
+    folder: Path | None = None
+    for file in (*TOKENIZER, CONFIG):  # the last may tell what kind of tokenizer it is
+        commit = (revision or None) if folder is None else folder.name
+        known = try_to_load_from_cache(repository, file, revision=commit)
+        if known is None:
+            path = _download(name, repository, file, commit)
+        else:
+            path = Path(known) if isinstance(known, str) else None
+        if path is not None and file != CONFIG:
+            folder = path.parent
+    if folder is None:
+        raise ConfigError(f"{name} holds no tokenizer that transformers reads")
+    return folder
 
 
 def fetch_code(name: str, folder: Path) -> None:
