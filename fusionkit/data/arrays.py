@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import DataError
+from fusionkit.tensors.read import read_tensors
 
 __all__ = ["SLACK", "as_picture", "as_tensor", "read_array"]
 
@@ -17,7 +18,7 @@ SLACK = 0.1
 
 
 def read_array(path: Path) -> Tensor:
-    """Gives the array of a ``.npy`` or the tensor of a ``.pt`` file; no pickled object is read.
+    """Gives the array of a ``.npy`` file, or the one tensor of a ``.safetensors`` file.
 
     Raises:
         DataError: it cannot be read, or holds anything else.
@@ -29,10 +30,13 @@ def read_array(path: Path) -> Tensor:
             import numpy as np
 
             return as_tensor(np.load(path, allow_pickle=False), str(path))
-        return as_tensor(torch.load(path, map_location="cpu", weights_only=True), str(path))
+        tensors = read_tensors(path)
+        if len(tensors) != 1:
+            raise DataError(f"{path} holds {len(tensors)} tensors; a sample's file has one")
+        return as_tensor(next(iter(tensors.values())), str(path))
     except DataError:
         raise
-    except Exception as error:  # zipfile's, pickle's, struct's and numpy's own, on damaged files
+    except Exception as error:  # numpy's own, on damaged files, and what is no safetensors file
         raise DataError(f"cannot read {path}: {type(error).__name__}: {error}") from error
 
 

@@ -172,8 +172,8 @@ class Prepare:
         if isinstance(value, Path):
             if value.suffix.lower() not in ARRAYS:
                 raise DataError(
-                    f"{value} is for a branch that takes no images: it reads .npy and .pt files, "
-                    f"or texts (texts=({name!r},) where the manifest holds them)"
+                    f"{value} is for a branch that takes no images: it reads .npy and .safetensors "
+                    f"files, or texts (texts=({name!r},) where the manifest holds them)"
                 )
             return read_array(value)
         if isinstance(value, (Tensor, Mapping)):

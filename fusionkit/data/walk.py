@@ -11,7 +11,7 @@ __all__ = ["SUFFIXES", "list_files", "list_folders"]
 
 KINDS = "bmp gif jfif jpeg jpg jp2 pbm pgm png ppm tif tiff webp avif"
 IMAGES = frozenset(f".{kind}" for kind in KINDS.split())
-ARRAYS = frozenset((".npy", ".pt"))
+ARRAYS = frozenset((".npy", ".safetensors"))
 SUFFIXES = IMAGES | ARRAYS
 
 

@@ -23,7 +23,9 @@ from fusionkit.recipe.weights import Weights
 __all__ = ["Branch", "Head", "Recipe"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-RESERVED = frozenset(dir(nn.ModuleDict())) | {"head", "branches"}
+RESERVED = frozenset({"head", "branches"})
+EMPTY = nn.ModuleDict()
+"""What it has by itself, libraries' additions among it, it takes no module under."""
 MAX_OPTIONS_DEPTH = 24
 MAX_OPTIONS_LENGTH = 100_000
 
@@ -233,7 +235,7 @@ def check_name(kind: Literal["branch", "input"], name: object) -> None:
             "then up to 63 letters, digits or underscores"
         )
     # A Python keyword in a module's path makes torch.export write code that does not parse.
-    if kind == "branch" and (name in RESERVED or iskeyword(name)):
+    if kind == "branch" and (name in RESERVED or hasattr(EMPTY, name) or iskeyword(name)):
         raise ConfigError(
             f"{name!r} cannot be the name of a branch: it is reserved; "
             f"write for example {name + '_branch'!r}"

@@ -13,6 +13,7 @@ import pytest
 import torch
 from data_pictures import noise, put
 from PIL import Image, ImageFile
+from safetensors.torch import save_file
 
 import fusionkit as fk
 from fusionkit.data import Encoded, decode
@@ -204,8 +205,8 @@ def test_arrays_come_as_they_are(tmp_path: Path):
     path = tmp_path / "bands.npy"
     np.save(path, image.numpy())
     assert torch.equal(decode(path, 5), image)
-    torch.save(image, tmp_path / "bands.pt")
-    assert torch.equal(decode(tmp_path / "bands.pt", 5), image)
+    save_file({"bands": image}, tmp_path / "bands.safetensors")
+    assert torch.equal(decode(tmp_path / "bands.safetensors", 5), image)
     assert torch.equal(decode(image.numpy(), 5), image)
     assert decode(image[0], 1).shape == (1, 4, 6)
     assert decode(torch.rand(2, 4, 6, dtype=torch.float64), 2).dtype == torch.float32
@@ -237,9 +238,12 @@ def test_no_pickle_is_read(tmp_path: Path):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(fk.DataError, match=r"cannot read .*objects.npy: ValueError"):
         decode(tmp_path / "objects.npy")
-    torch.save(Path("x"), tmp_path / "objects.pt")
-    with pytest.raises(fk.DataError, match=r"cannot read .*objects.pt"):
-        decode(tmp_path / "objects.pt")
+    save_file({"a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "two.safetensors")
+    with pytest.raises(fk.DataError, match=r"two\.safetensors holds 2 tensors; a sample's"):
+        decode(tmp_path / "two.safetensors")
+    torch.save(torch.ones(1), tmp_path / "pickle.safetensors")
+    with pytest.raises(fk.DataError, match=r"cannot read .*pickle\.safetensors"):
+        decode(tmp_path / "pickle.safetensors")
 
 
 def test_the_suffix_may_be_of_any_case_and_the_kind_is_told_by_the_bytes(tmp_path: Path):
