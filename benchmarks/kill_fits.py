@@ -64,9 +64,11 @@ def main() -> None:
         while kills < given.kills:
             name = f"killed-{runs}"
             runs += 1
-            mine = 0
-            while not run(folder, name, dice.uniform(0.3, 1.1) * took):
+            mine, begun = 0, time.perf_counter()
+            while not run(folder, name, dice.uniform(0.4, 1.0) * took):
                 mine += 1
+            if not mine:  # the machine is faster now than it was: kill sooner
+                took = time.perf_counter() - begun
             kills += mine
             same = digest(folder / name) == whole
             wrong += not same
