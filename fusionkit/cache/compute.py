@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from fusionkit.data.batch import Batch, Unreadable, collate_some
+from fusionkit.data.batch import Batch, Unreadable, collate_some, map_tensors, once
 from fusionkit.data.loader import TIMEOUT, SampleLoader
 from fusionkit.data.normalise import Normalise
 from fusionkit.data.prepared import PreparedDataset
@@ -35,7 +33,7 @@ class Compute:
         context: how workers are started.
         autocast: the type that operations are cast to; ``None`` for none.
         channels_last: whether images are laid out with their channels last.
-        normalise: takes mean and std of images on the device.
+        normalise: takes mean and std of images on the device, and lays them out.
     """
 
     model: FusedModel
@@ -48,7 +46,8 @@ class Compute:
     normalise: Normalise = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "normalise", Normalise(self.dataset.prepare.preparations))
+        normalise = Normalise(self.dataset.prepare.preparations, channels_last=self.channels_last)
+        object.__setattr__(self, "normalise", normalise)
 
     def read(
         self,
@@ -101,21 +100,8 @@ class Compute:
 
     def ready(self, inputs: dict[str, Any], device: torch.device) -> dict[str, Any]:
         """Gives inputs as the model takes them: on its device, normalised, laid out."""
-
-        def move(value: Any) -> Any:
-            return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-
-        moved: dict[int, Any] = {}  # branches that share pixels share them there too
-        for value in inputs.values():
-            if id(value) not in moved:
-                moved[id(value)] = pytree.tree_map(move, value)
-        done = self.normalise({name: moved[id(value)] for name, value in inputs.items()})
-        return {name: self._laid_out(value) for name, value in done.items()}
-
-    def _laid_out(self, value: Any) -> Any:
-        if self.channels_last and isinstance(value, Tensor) and value.ndim == 4:
-            return value.contiguous(memory_format=torch.channels_last)
-        return value
+        move = once(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.normalise(map_tensors(inputs, move))
 
 
 def device_of(model: FusedModel) -> torch.device:

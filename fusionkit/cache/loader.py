@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from fusionkit.cache.batch import FeatureBatch, unreadable, without
+from fusionkit.cache.batch import FeatureBatch, joined, unreadable, without
 from fusionkit.cache.cacheable import cacheable_branches, check_worth
 from fusionkit.cache.compute import Compute, device_of
 from fusionkit.cache.split import CachedSplit
@@ -191,15 +191,8 @@ class FeatureLoader:
             if lost.keys() >= set(batch.ids):
                 return self._lost((*batch.broken, *((name, lost[name]) for name in batch.ids)))
             batch = without(batch, lost)
-        made = FeatureBatch(
-            inputs=self._compute.ready(batch.inputs, device),
-            features=self._features(cached, batch.indices),
-            labels=batch.labels,
-            ids=batch.ids,
-            indices=batch.indices,
-            counted=batch.counted,
-            broken=batch.broken,
-        )
+        inputs = self._compute.ready(batch.inputs, device)
+        made = joined(batch, inputs, self._features(cached, batch.indices))
         return made.to(device, non_blocking=True)
 
     def _stored(self, cached: Sequence[str]) -> Iterator[FeatureBatch]:

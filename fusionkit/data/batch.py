@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from fusionkit.errors import DataError
 
-__all__ = ["Batch", "Prepared", "Unreadable", "collate", "collate_some", "none_left"]
+__all__ = [
+    "Batch",
+    "Prepared",
+    "Unreadable",
+    "collate",
+    "collate_some",
+    "map_tensors",
+    "none_left",
+    "once",
+]
 
 MASK = "attention_mask"
+WORDS = ("ids", "broken")
+"""What of a batch holds no tensors."""
 
 Unreadable = tuple[tuple[str, str], ...]
 """Id and cause of samples that cannot be read."""
@@ -65,29 +77,37 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> Self:
         """Gives the batch in memory that a device copies from at its full rate."""
         return self._with(Tensor.pin_memory)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """Gives the batch on a device; what branches share is moved once."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        changed: dict[int, Tensor] = {}
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
+        names = [each.name for each in fields(self) if each.name not in WORDS]
+        change = once(change)
+        return replace(self, **{name: map_tensors(getattr(self, name), change) for name in names})
 
-        def once(tensor: Tensor) -> Tensor:
-            if id(tensor) not in changed:
-                changed[id(tensor)] = change(tensor)
-            return changed[id(tensor)]
 
-        return replace(
-            self,
-            inputs={name: _map_tensors(value, once) for name, value in self.inputs.items()},
-            labels=None if self.labels is None else once(self.labels),
-            indices=once(self.indices),
-            counted=once(self.counted),
-        )
+def once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Gives a change that is made once of each tensor, however many share it."""
+    changed: dict[int, tuple[Tensor, Tensor]] = {}  # with the tensor, whose id is its own so long
+
+    def changed_once(tensor: Tensor) -> Tensor:
+        if id(tensor) not in changed:
+            changed[id(tensor)] = tensor, change(tensor)
+        return changed[id(tensor)][1]
+
+    return changed_once
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Gives a value with every tensor in it changed: in mappings, lists, tuples, ``Features``."""
+    if isinstance(value, Mapping):
+        return {key: map_tensors(each, change) for key, each in value.items()}
+    return pytree.tree_map_only(Tensor, change, value)
 
 
 def collate(samples: Sequence[Prepared]) -> Batch:
@@ -183,11 +203,3 @@ def _check_masked(values: Sequence[Mapping[str, Any]], branch: str) -> None:
 
 def _is_row(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 1
-
-
-def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {key: _map_tensors(each, change) for key, each in value.items()}
-    return value

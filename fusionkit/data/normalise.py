@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.data.arrays import SLACK
+from fusionkit.data.batch import once
 from fusionkit.data.preparation import Preparation, preparations_of
 from fusionkit.errors import DataError
 
@@ -28,9 +29,11 @@ class Normalise:
 
     Args:
         model: a ``FusedModel``, or a mapping of ``Preparation`` or ``Preprocessing`` by branch.
+        channels_last: whether what is "b c h w" is laid out with its channels last.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, channels_last: bool = False) -> None:
+        self._channels_last = channels_last
         self._preparations = preparations_of(model)
         self._constants: dict[tuple[tuple[float, ...], torch.device], Tensor] = {}
         # Kept until the next one is there: a system that gets all memory back at once has to clear
@@ -64,6 +67,12 @@ class Normalise:
                 normalised.update(dict.fromkeys(names, result))
         self._to_check = max(0, self._to_check - 1)
         self._last = normalised
+        if self._channels_last:
+            lay = once(_channels_last)
+            normalised = {
+                name: lay(value) if isinstance(value, Tensor) else value
+                for name, value in normalised.items()
+            }
         return {name: normalised[name] for name in inputs}
 
     def _each(self, images: Tensor, wanted: Sequence[Statistics]) -> list[Tensor]:
@@ -109,3 +118,7 @@ class Normalise:
                 f"{images.dtype} in [{low:.3g}, {high:.3g}]; they are normalised here, so give "
                 "them as they were before"
             )
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from fusionkit.cache import FeatureBatch
-from fusionkit.cache.batch import unreadable
+from fusionkit.cache.batch import joined, unreadable
+from fusionkit.cache.compute import device_of
 from fusionkit.data import Augment, Batch, Normalise, PreparedStream, ShardedSamples, build_loader
 from fusionkit.errors import CacheError, ConfigError, DataError
 from fusionkit.model.fused import FusedModel
@@ -139,8 +138,7 @@ class StreamLoader:
                 "sample can be looked up; unpack them into a folder, or write cache: false"
             )
         self.model = model
-        self._channels_last = job.training.channels_last
-        self._normalise = Normalise(model)
+        self._normalise = Normalise(model, channels_last=job.training.channels_last)
         size = job.training.batch_size
         self._samples, self._size, self._place = samples, size, place
         self._workers = max(1, job.data.workers)
@@ -212,28 +210,11 @@ class StreamLoader:
 
     def _own(self) -> Iterator[FeatureBatch]:
         """Gives the batches of this process's shards."""
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         start, self._start = self._start, 0
         for batch in islice(self._loader.read(), start, None):
             if not isinstance(batch, Batch):
                 yield unreadable(batch)
                 continue
             moved = batch.to(device, non_blocking=True)
-            inputs = self._normalise(moved.inputs)
-            if self._channels_last:
-                inputs = {name: _channels_last(value) for name, value in inputs.items()}
-            yield FeatureBatch(
-                inputs=inputs,
-                features={},
-                labels=moved.labels,
-                ids=moved.ids,
-                indices=moved.indices,
-                counted=moved.counted,
-                broken=moved.broken,
-            )
-
-
-def _channels_last(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.ndim == 4:
-        return value.contiguous(memory_format=torch.channels_last)
-    return value
+            yield joined(moved, self._normalise(moved.inputs))

@@ -57,12 +57,19 @@ def test_memory_is_pinned_for_all(monkeypatch):
 
 def test_samples_are_taken_out_of_everything():
     whole = batch()
-    images = Batch(whole.inputs, whole.labels, whole.ids, whole.indices, whole.counted)
+    images = Batch(
+        {**whole.inputs, "both": {"words": ["p", "q"]}},
+        whole.labels,
+        whole.ids,
+        whole.indices,
+        whole.counted,
+    )
     rest = without(images, {"x": "cut", "q": "elsewhere"})
     assert rest.ids == ("y",)
     assert torch.equal(rest.inputs["a"], whole.inputs["a"][1:])
     assert rest.inputs["text"]["ids"].shape == (1, 5)
     assert rest.inputs["raw"] == ["y"]
+    assert rest.inputs["both"] == {"words": ["q"]}
     assert (rest.labels.tolist(), rest.indices.tolist()) == ([1], [6])
     assert rest.counted.tolist() == [False]
     assert rest.broken == (("x", "cut"),)

@@ -81,3 +81,15 @@ def test_f021_channels_in_another_order_give_other_numbers():
 
 def test_an_empty_batch_passes():
     assert Normalise({"a": SMALL})({"a": IMAGES[:0]})["a"].shape == (0, 3, 8, 8)
+
+
+def test_channels_come_last_where_asked_and_are_laid_out_once():
+    normalise = Normalise({"a": SMALL, "b": SMALL, "c": OTHER}, channels_last=True)
+    shared = IMAGES.clone()
+    done = normalise({"a": shared, "b": shared, "c": shared, "words": torch.ones(2, 5)})
+    plain = Normalise({"a": SMALL, "c": OTHER})({"a": shared, "c": shared})
+    assert done["a"] is done["b"]
+    for name, expected in plain.items():
+        assert done[name].is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(done[name], expected)
+    assert done["words"].shape == (2, 5)
