@@ -15,6 +15,7 @@ from fusionkit.balance.weights import check_branches
 from fusionkit.errors import PolicyError
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import is_count, is_number
+from fusionkit.processes import in_group
 
 __all__ = ["OGMGE"]
 
@@ -133,7 +134,7 @@ class OGMGE:
         self.steps += 1
         if not self.active:
             return dict.fromkeys(self.model.branches, 1.0)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if in_group():
             torch.distributed.all_reduce(confidences)
         slowed = slow_leaders(confidences.tolist(), self.alpha, self.against)
         factors = dict(zip(self.model.branches, slowed, strict=True))

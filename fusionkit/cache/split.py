@@ -21,6 +21,7 @@ from fusionkit.cache.table import Table
 from fusionkit.data.sampler import EpochSampler
 from fusionkit.errors import CacheError, DataError
 from fusionkit.features import Features
+from fusionkit.processes import tell_all
 
 __all__ = ["CachedSplit"]
 
@@ -202,12 +203,9 @@ class CachedSplit:
         """Waits until all processes are here; what one has no room for, none keeps."""
         if self._sampler.world == 1:
             return
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            told: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(told, self.refused)
-            for refused in told:
-                for name in refused.keys() - self.refused.keys():
-                    self._refuse(name, refused[name])
+        for refused in tell_all(self.refused):
+            for name in refused.keys() - self.refused.keys():
+                self._refuse(name, refused[name])
         for opened in self._opened.values():
             opened.cache.refresh()
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import torch.distributed as dist
 
 from fusionkit.errors import DistributedError
+from fusionkit.processes import in_group, rank
 from fusionkit.runs.settings import TrainingSettings
-from fusionkit.training.resume.processes import process_rank
 
 __all__ = ["first_alone", "is_first", "name_lost_processes"]
 
@@ -42,12 +42,12 @@ def first_alone(work: Callable[[], None]) -> None:
     Raises:
         SystemExit: in the others, where it failed in the first, which says why.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not in_group():
         work()
         return
     done = [False]
     try:
-        if process_rank() == 0:
+        if rank() == 0:
             work()
             done = [True]
     finally:
@@ -67,10 +67,10 @@ def name_lost_processes() -> Iterator[None]:
         yield
     except RuntimeError as error:
         said = str(error).lower()
-        alone = not (dist.is_available() and dist.is_initialized())
+        alone = not in_group()
         if alone or not (isinstance(error, dist.DistError) or any(each in said for each in LOST)):
             raise
         raise DistributedError(
-            f"process {process_rank()} has lost another one, which has failed or was killed; its "
+            f"process {rank()} has lost another one, which has failed or was killed; its "
             "message says why. Go on from what was saved with --resume"
         ) from error

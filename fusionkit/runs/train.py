@@ -21,6 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from fusionkit.cache import FeatureCache
 from fusionkit.errors import ConfigError
 from fusionkit.model.fused import FusedModel
+from fusionkit.processes import rank, tell_all, world
 from fusionkit.runs.callbacks.average import AverageCallback
 from fusionkit.runs.callbacks.best import KeepBest
 from fusionkit.runs.callbacks.figures import Figures, read_figures
@@ -36,11 +37,9 @@ from fusionkit.runs.settings import Job, TrainingSettings
 from fusionkit.runs.shard_strategy import ShardStrategy
 from fusionkit.training.checkpoint_io import StateCheckpointIO
 from fusionkit.training.distributed.gather import gather
-from fusionkit.training.distributed.group import tell_all
 from fusionkit.training.distributed.lightning_callback import DistributedPolicy
 from fusionkit.training.lightning import PolicyCallback
 from fusionkit.training.lightning_signals import SaveOnSignal
-from fusionkit.training.resume.processes import process_rank, world_size
 from fusionkit.training.resume.run_states import RunStates
 
 if TYPE_CHECKING:
@@ -165,14 +164,14 @@ class RunLoaders(pl.LightningDataModule):
 
     def train_dataloader(self) -> EpochLoader:
         """Gives this process's share of the samples to learn from."""
-        place = (process_rank(), world_size())
+        place = (rank(), world())
         return EpochLoader(
             train_loader(*self._given, self._samples.train, cache=self._cache, place=place)
         )
 
     def val_dataloader(self) -> Passes:
         """Gives this process's share of the samples held out."""
-        place = (process_rank(), world_size())
+        place = (rank(), world())
         return Passes(val_loader(*self._given, self._samples.val, cache=self._cache, place=place))
 
 

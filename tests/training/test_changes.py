@@ -1,11 +1,10 @@
 import pytest
 import torch
 from loops import build, optimizers
-from torch import nn
+from torch import distributed, nn
 
 import fusionkit as fk
 from fusionkit.errors import ConfigError, ResumeError
-from fusionkit.training.resume import processes
 from fusionkit.training.resume.changes import compare_settings, run_settings
 
 SETTINGS = {"data": "3f2a", "batch_size": 8, "seed": 0, "augment": {"flip": True, "crop": (0.5, 1)}}
@@ -49,8 +48,8 @@ def test_f074_recipe_optimizer_versions_and_processes_are_noted_unasked(monkeypa
     optimizer, scheduler = optimizers(model)
     for group in optimizer.param_groups:
         group["initial_lr"] = 0.7
-    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(processes.dist, "get_world_size", lambda: 4)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 4)
     now = run_settings(model, optimizer, scheduler, SETTINGS)
     now["versions"] = {**now["versions"], "torch": "1.0"}
     for allow, said in (

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 import torch
+from torch import distributed
 
 from fusionkit.checkpoint import space
 from fusionkit.errors import CheckpointError, ConfigError, ResumeError
 from fusionkit.training import RunStates, read_state
-from fusionkit.training.resume import lock, processes
+from fusionkit.training.resume import lock
 
 
 def state(step):
@@ -227,8 +228,8 @@ def test_a_disk_without_locks_is_told(tmp_path, monkeypatch):
 
 
 def test_only_rank_0_writes_and_all_read(run, monkeypatch):
-    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(processes.dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 1)
     with RunStates(run) as states:
         assert states.newest()[1]["step"] == 11
         states.write(12, state(12))

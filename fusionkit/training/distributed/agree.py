@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from fusionkit.errors import DistributedError
 from fusionkit.numbers import is_number
-from fusionkit.training.distributed.group import tell_all
+from fusionkit.processes import tell_all
 
 __all__ = ["agree", "same_everywhere"]
 

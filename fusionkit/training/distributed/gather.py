@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from fusionkit.checkpoint.save import save
 from fusionkit.errors import DistributedError, FusionKitError
 from fusionkit.model.fused import FusedModel
-from fusionkit.training.distributed.group import broadcast_object, rank
+from fusionkit.processes import broadcast_object, rank
 from fusionkit.training.distributed.replicas import is_sharded
 from fusionkit.training.distributed.shard import hollow_copy, is_model_sharded
 

@@ -14,7 +14,7 @@ from fusionkit.checkpoint.config import backbone_of
 from fusionkit.errors import DistributedError
 from fusionkit.model.fused import FusedModel
 from fusionkit.model.modes import plan_modes
-from fusionkit.training.distributed.group import tell_all, world
+from fusionkit.processes import tell_all, world
 
 __all__ = ["check_replicas", "is_sharded", "share_buffers"]
 

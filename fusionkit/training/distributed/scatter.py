@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from fusionkit.errors import ResumeError
 from fusionkit.model.fused import FusedModel
+from fusionkit.processes import broadcast_object, rank, world
 from fusionkit.training.distributed.gather import names_of
-from fusionkit.training.distributed.group import broadcast_object, rank, world
 
 __all__ = ["scatter_optimizer", "scatter_weights"]
 

@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 import fusionkit
 from fusionkit.errors import ConfigError, ResumeError, did_you_mean
 from fusionkit.model.fused import FusedModel
+from fusionkit.processes import world
 from fusionkit.recipe.form import recipe_to_data
 from fusionkit.recipe.plain import copy_plain
 from fusionkit.training.resume.optimizer_state import group_names
-from fusionkit.training.resume.processes import world_size
 
 __all__ = ["compare_settings", "is_allowed", "run_settings"]
 
@@ -47,7 +47,7 @@ def run_settings(
         "optimizer": _optimizer_settings(optimizer, scheduler),
         "recipe": recipe_to_data(model.recipe) if isinstance(model, FusedModel) else None,
         "versions": {"fusionkit": fusionkit.__version__, "torch": str(torch.__version__)},
-        "world_size": world_size(),
+        "world_size": world(),
     }
 
 

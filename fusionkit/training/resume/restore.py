@@ -10,12 +10,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fusionkit.errors import FusionKitError, ResumeError
+from fusionkit.processes import rank
 from fusionkit.training.resume.capture import Stateful, check_parts
 from fusionkit.training.resume.changes import compare_settings, run_settings
 from fusionkit.training.resume.model_state import inner_model, replay_freeze, restore_model
 from fusionkit.training.resume.optimizer_state import restore_optimizer
 from fusionkit.training.resume.position import Position, Resumed
-from fusionkit.training.resume.processes import process_rank
 from fusionkit.training.resume.random_states import restore_random
 from fusionkit.training.resume.rates import scale_rates
 
@@ -124,7 +124,7 @@ def _restore_part(name: str, part: Stateful, state: Any) -> None:
 
 def _restore_random(state: Any, inexact: bool) -> tuple[str, ...]:
     """Restores the random numbers, and says what is not as before; those of rank 0 are saved."""
-    if process_rank() != 0:
+    if rank() != 0:
         return ()
     try:
         restore_random(state)

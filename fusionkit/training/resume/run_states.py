@@ -18,8 +18,8 @@ from typing_extensions import Self
 
 from fusionkit.checkpoint.leftovers import sweep
 from fusionkit.errors import CheckpointError, ConfigError, ResumeError
+from fusionkit.processes import rank
 from fusionkit.training.resume.lock import hold_run
-from fusionkit.training.resume.processes import process_rank
 from fusionkit.training.state.folder import read_state, write_state
 
 __all__ = ["RunStates"]
@@ -55,7 +55,7 @@ class RunStates:
         self.folder = Path(folder).absolute()
         self.keep = keep
         self.inexact: tuple[str, ...] = ()
-        self._writes = process_rank() == 0 if writes is None else writes
+        self._writes = rank() == 0 if writes is None else writes
         self._looked = False
         self._damaged: dict[int, ResumeError] = {}
         self._held: ExitStack | None = None
