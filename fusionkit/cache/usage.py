@@ -7,6 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
+from fusionkit.checkpoint.folder_lock import is_folder, lock_folder
+
 __all__ = ["hold", "last_use", "release", "remove_if_idle", "touch"]
 
 STAMP = "used"
@@ -22,12 +24,12 @@ def hold(folder: Path) -> int | None:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = _lock(folder, exclusive=False)
-            if descriptor is None or os.path.samestat(os.fstat(descriptor), folder.stat()):
-                return descriptor
-            os.close(descriptor)
+            descriptor = lock_folder(folder, shared=True)
         except FileNotFoundError:
             continue  # it was just removed; so a new one is made
+        if descriptor is None or is_folder(descriptor, folder):
+            return descriptor
+        os.close(descriptor)
 
 
 def release(descriptor: int | None) -> None:
@@ -55,7 +57,7 @@ def remove_if_idle(folder: Path) -> bool:
     Where there are no locks, only what nobody has used for a day is removed.
     """
     try:
-        descriptor = _lock(folder, exclusive=True)
+        descriptor = lock_folder(folder)
     except OSError:
         return False
     try:
@@ -65,27 +67,3 @@ def remove_if_idle(folder: Path) -> bool:
         return not folder.exists()
     finally:
         release(descriptor)
-
-
-def _lock(folder: Path, *, exclusive: bool) -> int | None:
-    """Locks a folder; waits where it is to be shared.
-
-    Raises:
-        OSError: the folder is gone, or somebody else has it and it is wanted exclusively.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    from fusionkit.checkpoint.leftovers import UNLOCKABLE
-
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        kind = fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH
-        fcntl.flock(descriptor, kind)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in UNLOCKABLE:
-            return None
-        raise
-    return descriptor

@@ -15,7 +15,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.checkpoint.manifest import refuse_later
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
-from fusionkit.numbers import is_count
+from fusionkit.numbers import are_ascending
 from fusionkit.recipe.form import recipe_from_data, recipe_to_data
 from fusionkit.recipe.plain import copy_plain
 from fusionkit.recipe.text import parse_json
@@ -250,8 +250,7 @@ def _branch(data: Any, path: Path) -> SavedBranch:
 
 
 def _thaws(data: Any, path: Path) -> tuple[int, ...]:
-    whole = isinstance(data, list) and all(is_count(epoch, least=0) for epoch in data)
-    if not whole or data != sorted(set(data)):
+    if not isinstance(data, list) or not are_ascending(data):
         raise CheckpointError(f"{path}: the field 'thaws' is no list of ascending epochs")
     return tuple(data)
 

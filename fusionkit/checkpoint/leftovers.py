@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -12,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fusionkit.checkpoint.folder_lock import is_folder, lock_folder
+
 __all__ = ["fresh_folder", "recover", "set_aside", "sweep"]
 
 DAY = 86_400
-UNLOCKABLE = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
@@ -25,10 +25,10 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         folder = _beside(target, "new")
         folder.mkdir()
         try:
-            lock = _lock(folder)
+            lock = lock_folder(folder)
         except (FileNotFoundError, BlockingIOError):
             continue  # another process's sweep was quicker
-        if lock is None or _is(lock, folder):
+        if lock is None or is_folder(lock, folder):
             break
         os.close(lock)
     try:
@@ -42,7 +42,7 @@ def fresh_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def set_aside(target: Path) -> Iterator[None]:
     """Moves the target out of the way, and removes it if the block puts another in its place."""
-    lock = _lock(target)
+    lock = lock_folder(target)
     old = _beside(target, "old")
     try:
         target.rename(old)
@@ -96,7 +96,7 @@ def _leftovers(target: Path) -> list[Path]:
 def _abandoned(folder: Path) -> Iterator[bool]:
     """Tells whether nobody works in a folder, and keeps others out of it until the block ends."""
     try:
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         unused = lock is not None or time.time() - folder.stat().st_mtime > DAY
     except OSError:
         yield False
@@ -106,32 +106,3 @@ def _abandoned(folder: Path) -> Iterator[bool]:
     finally:
         if lock is not None:
             os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """Locks a folder until the descriptor is closed; ``None`` where folders have no locks.
-
-    Raises:
-        BlockingIOError: somebody else has it.
-        OSError: the folder is gone, or is somebody else's.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in UNLOCKABLE:
-            return None
-        raise
-    return descriptor
-
-
-def _is(descriptor: int, folder: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except FileNotFoundError:
-        return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from fusionkit.errors import PolicyError, did_you_mean
 from fusionkit.features import Reads
-from fusionkit.numbers import is_count
+from fusionkit.numbers import are_ascending
 from fusionkit.policy.slots import Anatomy, Slot
 from fusionkit.recipe.values import Branch
 
@@ -106,8 +106,7 @@ def with_thaws(parts: Mapping[str, Part], thaws: Mapping[str, Sequence[int]]) ->
                 f"thaws: branch {name!r} has {freeze!r}, which no plateau thaws; write "
                 "Branch(freeze=Freeze.on_plateau(...))"
             )
-        whole = all(is_count(epoch, least=0) for epoch in epochs)
-        if not whole or list(epochs) != sorted(set(epochs)):
+        if not are_ascending(epochs):
             raise PolicyError(
                 f"thaws: branch {name!r} takes epochs in ascending order, each once, got "
                 f"{list(epochs)!r:.80}"

@@ -69,16 +69,16 @@ def test_without_locks_only_what_was_not_used_for_a_day_is_removed(tmp_path, mon
 
 
 def test_a_folder_removed_while_it_is_locked_is_made_again(tmp_path, monkeypatch):
-    real, calls = usage._lock, []
+    real, calls = usage.lock_folder, []
 
-    def slow(folder, *, exclusive):
-        descriptor = real(folder, exclusive=exclusive)
+    def slow(folder, *, shared):
+        descriptor = real(folder, shared=shared)
         if not calls:
             calls.append(folder)
             folder.rmdir()
         return descriptor
 
-    monkeypatch.setattr(usage, "_lock", slow)
+    monkeypatch.setattr(usage, "lock_folder", slow)
     held = hold(tmp_path / "a")
     assert (tmp_path / "a").is_dir()
     release(held)

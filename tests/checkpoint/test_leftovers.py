@@ -146,7 +146,7 @@ def test_a_system_without_locks_saves_too(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_fresh_folder_that_a_sweep_took_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = leftovers._lock
+    real = leftovers.lock_folder
     taken = []
 
     def lock(folder: Path) -> int | None:
@@ -155,7 +155,7 @@ def test_a_fresh_folder_that_a_sweep_took_is_made_again(
             folder.rmdir()
         return real(folder)
 
-    monkeypatch.setattr(leftovers, "_lock", lock)
+    monkeypatch.setattr(leftovers, "lock_folder", lock)
     with fresh_folder(tmp_path / "pets") as folder:
         assert folder.is_dir()
         assert folder not in taken

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fusionkit.checkpoint.leftovers import UNLOCKABLE
+from fusionkit.checkpoint.folder_lock import UNLOCKABLE
 from fusionkit.errors import ResumeError
 
 __all__ = ["LOCK", "hold_run"]
