@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -18,13 +18,15 @@ from fusionkit.data.preparation import preparations_of
 from fusionkit.data.sample import Sample
 from fusionkit.data.variation import Variation, draw_variation
 from fusionkit.data.walk import ARRAYS
-from fusionkit.errors import ConfigError, DataError
+from fusionkit.errors import ConfigError, DataError, did_you_mean
 from fusionkit.numbers import is_count
 
 if TYPE_CHECKING:
     from fusionkit.data.decoding import Picture
 
-__all__ = ["Prepare"]
+__all__ = ["Broken", "Prepare", "skips"]
+
+Broken = Literal["stop", "skip"]
 
 SAME_SHAPE = 0.02
 """By how much the shapes of registered inputs may differ, for the sake of rounded sides."""
@@ -84,6 +86,22 @@ class Prepare:
                 resizes.setdefault(geometry, []).append(name)
         # The input whose shape all registered ones are varied by, whoever is decoded with it.
         self._leading = next(iter(self._plan), None)
+
+    def check_inputs(self, names: Sequence[str]) -> None:
+        """Refuses samples that lack what a branch reads.
+
+        Args:
+            names: of the inputs that samples have.
+
+        Raises:
+            ConfigError: names the branch and its input.
+        """
+        for branch, each in self.preparations.items():
+            if each.input not in names:
+                raise ConfigError(
+                    f"branch {branch!r} reads the input {each.input!r}, but the samples have "
+                    f"{', '.join(map(repr, names))}.{did_you_mean(each.input, names)}"
+                )
 
     def only(self, branches: Collection[str]) -> Prepare:
         """Gives the same for some branches alone, so that what only others read is not decoded.
@@ -179,6 +197,17 @@ class Prepare:
         if isinstance(value, (Tensor, Mapping)):
             return value
         return as_tensor(value, f"the input {name!r}")
+
+
+def skips(broken: Broken) -> bool:
+    """Tells whether samples that cannot be read are left out.
+
+    Raises:
+        ConfigError: it is neither ``"stop"`` nor ``"skip"``.
+    """
+    if broken not in ("stop", "skip"):
+        raise ConfigError(f"broken is 'stop' or 'skip', got {broken!r:.80}")
+    return broken == "skip"
 
 
 def _input(sample: Sample, name: str) -> Any:

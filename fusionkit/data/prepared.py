@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset, get_worker_info
@@ -12,16 +12,15 @@ from torch.utils.data import Dataset, get_worker_info
 from fusionkit.data.augment import Augment
 from fusionkit.data.batch import Prepared
 from fusionkit.data.decoding import MAX_PIXELS
-from fusionkit.data.prepare import Prepare
+from fusionkit.data.prepare import Broken, Prepare, skips
 from fusionkit.data.sample import Sample, Samples
 from fusionkit.data.sampler import Repeat
 from fusionkit.data.shared import shared_zeros
-from fusionkit.errors import ConfigError, DataError, did_you_mean
+from fusionkit.errors import ConfigError, DataError
 from fusionkit.numbers import is_number
 
-__all__ = ["Broken", "PreparedDataset"]
+__all__ = ["PreparedDataset"]
 
-Broken = Literal["stop", "skip"]
 MOST_WORKERS = 256
 
 
@@ -65,8 +64,7 @@ class PreparedDataset(Dataset[Prepared]):
         exact: bool = True,
         encoders: Mapping[str, Callable[[str], Any]] | None = None,
     ) -> None:
-        if broken not in ("stop", "skip"):
-            raise ConfigError(f"broken is 'stop' or 'skip', got {broken!r:.80}")
+        self._skip = skips(broken)
         if not is_number(most_broken) or not 0 <= most_broken <= 1:
             raise ConfigError(f"most_broken is a share in [0, 1], got {most_broken!r:.80}")
         self.samples = samples
@@ -78,14 +76,7 @@ class PreparedDataset(Dataset[Prepared]):
             exact=exact,
             encoders=encoders or {},
         )
-        for branch, each in self.prepare.preparations.items():
-            if each.input not in samples.input_names:
-                raise ConfigError(
-                    f"branch {branch!r} reads the input {each.input!r}, but the samples have "
-                    f"{', '.join(map(repr, samples.input_names))}."
-                    f"{did_you_mean(each.input, samples.input_names)}"
-                )
-        self._skip = broken == "skip"
+        self.prepare.check_inputs(samples.input_names)
         self._most_broken = max(1, int(most_broken * len(samples)))
         # In memory that is shared with workers, however they are started.
         self._epoch = shared_zeros(1, torch.int64)

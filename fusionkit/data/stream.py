@@ -12,8 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from fusionkit.data.augment import Augment
 from fusionkit.data.batch import Prepared
 from fusionkit.data.decoding import MAX_PIXELS
-from fusionkit.data.prepare import Prepare
-from fusionkit.data.prepared import Broken
+from fusionkit.data.prepare import Broken, Prepare, skips
 from fusionkit.data.shards import ShardedSamples
 from fusionkit.data.shared import shared_zeros
 from fusionkit.errors import ConfigError, DataError
@@ -65,8 +64,7 @@ class PreparedStream(IterableDataset[Prepared]):
         world: int = 1,
         drop_last: bool = False,
     ) -> None:
-        if broken not in ("stop", "skip"):
-            raise ConfigError(f"broken is 'stop' or 'skip', got {broken!r:.80}")
+        self._skip, self._most_broken = skips(broken), most_broken
         if length is not None and not is_count(length):
             raise ConfigError(f"length must be at least 1, got {length!r:.80}")
         if not is_count(world) or not is_count(rank, 0) or rank >= world:
@@ -82,13 +80,7 @@ class PreparedStream(IterableDataset[Prepared]):
             exact=exact,
             encoders=encoders or {},
         )
-        for branch, each in self.prepare.preparations.items():
-            if each.input not in samples.input_names:
-                raise ConfigError(
-                    f"branch {branch!r} reads the input {each.input!r}, but the samples have "
-                    f"{', '.join(map(repr, samples.input_names))}"
-                )
-        self._skip, self._most_broken = broken == "skip", most_broken
+        self.prepare.check_inputs(samples.input_names)
         self._length, self._rank = length, rank
         self._epoch = shared_zeros(1, torch.int64)
 
