@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from fusionkit.errors import ConfigError, DataError
+from fusionkit.errors import ConfigError
 from fusionkit.runs.predict import Prediction
+from fusionkit.runs.texts import replacing
 
 __all__ = ["write_csv", "write_predictions"]
 
@@ -31,11 +30,11 @@ def write_predictions(
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        with _beside(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
+        with replacing(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
             return write_csv(file, predictions, classes)
     if suffix != ".parquet":
         raise ConfigError(f"predictions are written to a .csv or .parquet file, got {path.name}")
-    with _beside(path) as fresh:
+    with replacing(path) as fresh:
         return _write_parquet(fresh, predictions, classes)
 
 
@@ -95,15 +94,3 @@ def _row(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:
         **{f"p_{name}": p for name, p in zip(classes, probabilities, strict=True)},
         "error": prediction.cause or None,
     }
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
-    try:
-        yield fresh
-        fresh.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
