@@ -50,11 +50,13 @@ class Samples(ABC):
         classes: the names of the classes; a label is an index into them.
         input_names: the inputs that each sample has.
         ids: one for each sample, none twice.
+        ignored: files that stood among the samples and are of no known kind.
     """
 
     classes: tuple[str, ...]
     input_names: tuple[str, ...]
     ids: Sequence[str]
+    ignored: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -81,11 +83,7 @@ class Samples(ABC):
 
 @final
 class ListedSamples(Samples):
-    """Samples that lie in memory as a list, which their files need not.
-
-    Attributes:
-        ignored: files that stood among the samples and are of no known kind.
-    """
+    """Samples that lie in memory as a list, which their files need not."""
 
     def __init__(
         self,

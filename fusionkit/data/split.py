@@ -22,6 +22,7 @@ class ChosenSamples(Samples):
         self._indices = tuple(indices)
         self.classes = samples.classes
         self.input_names = samples.input_names
+        self.ignored = samples.ignored
         self.ids = tuple(samples.ids[index] for index in self._indices)
 
     def __len__(self) -> int:

@@ -29,11 +29,13 @@ class JobSamples:
         train: samples to learn from.
         val: samples held out.
         held_out: whether the latter were taken from the training split, which had no other.
+        splits: the names of all splits that the source has; none where it is not divided.
     """
 
     train: Samples | ShardedSamples
     val: Samples | ShardedSamples
     held_out: bool
+    splits: tuple[str, ...] = ()
 
 
 def open_job_samples(job: Job) -> JobSamples:
@@ -52,16 +54,15 @@ def open_job_samples(job: Job) -> JobSamples:
             "two to tell apart, a folder or label each"
         )
     if job.data.val in there:
-        return JobSamples(
-            train, open_split(job.data, job.recipe, job.data.val, train.classes), False
-        )
+        val = open_split(job.data, job.recipe, job.data.val, train.classes)
+        return JobSamples(train, val, False, there)
     if isinstance(train, ShardedSamples):
         raise DataError(
             f"{job.data.source} has no shards of a split {job.data.val!r} to validate on; it has "
             f"{', '.join(there) or 'none'}. Shards cannot be divided: put some into "
             f"{job.data.source}/{job.data.val}"
         )
-    return JobSamples(*split_samples(train, job.data.val_share, job.training.seed), True)
+    return JobSamples(*split_samples(train, job.data.val_share, job.training.seed), True, there)
 
 
 def describe_samples(samples: JobSamples, job: Job) -> tuple[str, ...]:
@@ -72,20 +73,16 @@ def describe_samples(samples: JobSamples, job: Job) -> tuple[str, ...]:
             f"there is no split {job.data.val!r}: {len(samples.val)} of "
             f"{len(samples.train) + len(samples.val)} samples to learn from are held out"  # type: ignore[arg-type]
         )
-    ignored = [name for each in (samples.train, samples.val) for name in _ignored(each)]
+    both = (each for each in (samples.train, samples.val) if isinstance(each, Samples))
+    ignored = {name for each in both for name in each.ignored}
     if ignored:
-        count = len(set(ignored))
-        files = "file is no image and is" if count == 1 else "files are no images and are"
-        said.append(f"{count} {files} passed over: {', '.join(sorted(set(ignored))[:3])}")
-    others = sorted(set(splits_of(job)) - {job.data.train, job.data.val, "test"})
+        files = "file is no image and is" if len(ignored) == 1 else "files are no images and are"
+        said.append(f"{len(ignored)} {files} passed over: {', '.join(sorted(ignored)[:3])}")
+    others = sorted(set(samples.splits) - {job.data.train, job.data.val, "test"})
     if others:
         near = did_you_mean(others[0], (job.data.train, job.data.val, "test"))
         said.append(f"nothing is done with the split {', '.join(map(repr, others))}.{near}")
     return tuple(said)
-
-
-def _ignored(samples: object) -> list[str]:
-    return list(getattr(samples, "ignored", ()))
 
 
 def splits_of(job: Job) -> tuple[str, ...]:

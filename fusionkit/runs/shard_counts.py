@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
+from functools import cache
 
 from fusionkit.data import ShardedSamples
 from fusionkit.errors import DataError
@@ -30,15 +32,22 @@ def count_shard(shard: str) -> int:
             f"how many samples {shard} holds is known only after reading it: say how many an "
             "epoch of training has, as data.length; shards to validate on lie on a disk"
         )
-    count, last = 0, None
     try:
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                key = _key(member.name) if member.isreg() else None
-                count += key is not None and key != last
-                last = key or last
+        about = os.stat(shard)
+        return _count(os.path.abspath(shard), about.st_size, about.st_mtime_ns)
     except (OSError, tarfile.TarError) as error:
         raise DataError(f"cannot read the shard {shard}: {error}") from error
+
+
+@cache
+def _count(shard: str, size: int, changed: int) -> int:
+    """Counts once in a process, as long as the file stays as it is: each sample is a seek."""
+    count, last = 0, None
+    with tarfile.open(shard) as tar:
+        for member in tar:
+            key = _key(member.name) if member.isreg() else None
+            count += key is not None and key != last
+            last = key or last
     return count
 
 

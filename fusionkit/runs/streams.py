@@ -88,16 +88,19 @@ def stream_length(job: Job, samples: ShardedSamples) -> int:
 
 def stream_batches(job: Job, length: int, world: int) -> int:
     """Gives how many batches each process has in an epoch of training; its workers as many each."""
-    workers, size = max(1, job.data.workers), job.training.batch_size
-    each = -(-length // (workers * world))
+    each, size = _each_worker(job, length, world), job.training.batch_size
     whole = _drops_last(job, length, world)
-    return workers * (each // size if whole else -(-each // size))
+    return max(1, job.data.workers) * (each // size if whole else -(-each // size))
 
 
 def _drops_last(job: Job, length: int, world: int) -> bool:
     """Tells whether a batch that is not full is left out: if there are full ones."""
-    each = -(-length // (max(1, job.data.workers) * world))
-    return each >= job.training.batch_size
+    return _each_worker(job, length, world) >= job.training.batch_size
+
+
+def _each_worker(job: Job, length: int, world: int) -> int:
+    """Gives how many samples each worker of each process gives."""
+    return -(-length // (max(1, job.data.workers) * world))
 
 
 class StreamLoader:

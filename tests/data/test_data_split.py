@@ -11,7 +11,7 @@ from fusionkit.data.sample import ListedSamples
 
 def some(count: int, classes: int = 3) -> ListedSamples:
     samples = [Sample(f"s{n}", {"image": "x"}, n % classes) for n in range(count)]
-    return ListedSamples(samples, [str(n) for n in range(classes)], ("image",))
+    return ListedSamples(samples, [str(n) for n in range(classes)], ("image",), ["notes.txt"])
 
 
 def test_each_class_gives_its_share():
@@ -20,6 +20,7 @@ def test_each_class_gives_its_share():
     assert sorted((*train.ids, *val.ids)) == sorted(some(60).ids)
     assert [sample.id for sample in val] == list(val.ids)
     assert val.classes == train.classes == ("0", "1", "2")
+    assert val.ignored == train.ignored == ("notes.txt",)
     assert val.content(0) == some(60).content(int(val.ids[0][1:]))
 
 

@@ -66,3 +66,19 @@ def test_a_shard_that_is_damaged_or_elsewhere_is_named(tmp_path: Path) -> None:
         count_shard(str(tmp_path / "1.tar"))
     with pytest.raises(fk.DataError, match=r"only after reading it: .* as data\.length; shards to"):
         count_shard("https://example.org/1.tar")
+
+
+def test_a_shard_is_counted_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard, opened, really = write(tmp_path / "0.tar", "1.jpg", "2.jpg"), [], tarfile.open
+
+    def watched(name: str, *rest: str) -> tarfile.TarFile:
+        opened.append(name)
+        return really(name, *rest)
+
+    monkeypatch.setattr(tarfile, "open", watched)
+    assert [count_shard(str(shard)) for _ in range(3)] == [2, 2, 2]
+    assert len(opened) == 1
+    write(shard, *(f"{number}.jpg" for number in range(40)))
+    assert count_shard(str(shard)) == 40
