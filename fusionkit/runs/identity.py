@@ -8,9 +8,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import fusionkit
 from fusionkit.data import Samples, ShardedSamples
 from fusionkit.data.sample import ListedSamples
 from fusionkit.data.split import ChosenSamples
@@ -19,7 +16,7 @@ from fusionkit.runs.job_file import job_to_data
 from fusionkit.runs.run_folder import RunFolder
 from fusionkit.runs.samples import JobSamples
 from fusionkit.runs.settings import Job
-from fusionkit.training.resume.changes import compare_settings
+from fusionkit.training.resume.changes import compare_settings, flatten, versions
 
 __all__ = ["identify", "refuse_changed"]
 
@@ -35,7 +32,7 @@ def identify(job: Job, samples: JobSamples) -> dict[str, Any]:
             "train": _fingerprint(samples.train, job),
             "val": _fingerprint(samples.val, job),
         },
-        "versions": {"fusionkit": fusionkit.__version__, "torch": str(torch.__version__)},
+        "versions": versions(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
@@ -63,16 +60,10 @@ def refuse_changed(
         if run.recipe.exists():
             raise ResumeError(f"{run.path} does not say what its run was; choose another folder")
         return ()
-    there = {".".join(path) for path in _paths({**before, **known})}
+    there = dict(flatten({**before, **known}))
     free = [name for name in FREE if name in there]
     changed = compare_settings(before, known, [*free, *allow])
     return tuple(each for each in changed if not each.startswith(tuple(f"{n}:" for n in free)))
-
-
-def _paths(data: Any, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    if not isinstance(data, dict):
-        return [at]
-    return [path for key, value in data.items() for path in _paths(value, (*at, key))]
 
 
 def _fingerprint(samples: Samples | ShardedSamples, job: Job) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fusionkit.recipe.form import recipe_to_data
 from fusionkit.recipe.plain import copy_plain
 from fusionkit.training.resume.optimizer_state import group_names
 
-__all__ = ["compare_settings", "is_allowed", "run_settings"]
+__all__ = ["compare_settings", "flatten", "is_allowed", "run_settings", "versions"]
 
 OWN = ("optimizer", "recipe", "versions", "world_size")
 DRIVEN = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
@@ -46,9 +46,14 @@ def run_settings(
         **copy_plain(dict(settings or {}), "settings"),
         "optimizer": _optimizer_settings(optimizer, scheduler),
         "recipe": recipe_to_data(model.recipe) if isinstance(model, FusedModel) else None,
-        "versions": {"fusionkit": fusionkit.__version__, "torch": str(torch.__version__)},
+        "versions": versions(),
         "world_size": world(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Gives the versions that decide a run's bits."""
+    return {"fusionkit": fusionkit.__version__, "torch": str(torch.__version__)}
 
 
 def compare_settings(
@@ -66,7 +71,7 @@ def compare_settings(
         ResumeError: lists what has changed and is not allowed to.
         ConfigError: ``allow`` names what is no setting.
     """
-    before, after = dict(_flatten(saved, "")), dict(_flatten(now, ""))
+    before, after = dict(flatten(saved)), dict(flatten(now))
     names = list(dict.fromkeys([*before, *after]))
     for each in [allow] if isinstance(allow, str) else allow:
         if isinstance(allow, str) or not any(is_allowed(name, [each]) for name in names):
@@ -122,9 +127,10 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Gives every setting by the dotted path of its keys."""
     if isinstance(value, Mapping) and (value or not path):
         for key, each in value.items():
-            yield from _flatten(each, f"{path}.{key}" if path else str(key))
+            yield from flatten(each, f"{path}.{key}" if path else str(key))
     else:
         yield path, list(value) if isinstance(value, tuple) else value
