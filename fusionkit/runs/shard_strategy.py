@@ -49,9 +49,8 @@ class ShardStrategy(ModelParallelStrategy):
         if weights is None:
             return {}
         assert self.lightning_module is not None
-        rest = self.lightning_module.state_dict()
-        own = {key: value for key, value in rest.items() if not key.startswith(PREFIX)}
-        return {**own, **{PREFIX + name: value for name, value in weights.items()}}
+        others = _others(self.lightning_module.state_dict())
+        return {**others, **{PREFIX + name: value for name, value in weights.items()}}
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Gives the whole state of the optimizer on rank 0, and nothing on the others."""
@@ -69,13 +68,10 @@ class ShardStrategy(ModelParallelStrategy):
     ) -> dict[str, Any]:
         """Reads a state and shares its weights and its optimizer's state out."""
         found: dict[str, Any] = self.checkpoint_io.load_checkpoint(checkpoint_path)
-        saved: Mapping[str, Tensor] = found["state_dict"]
-        weights = {
-            key.removeprefix(PREFIX): value
-            for key, value in saved.items()
-            if key.startswith(PREFIX)
-        }
-        scatter_weights(self._sharded, weights)
+        saved: dict[str, Tensor] = _weights(found["state_dict"])
+        scatter_weights(
+            self._sharded, {key.removeprefix(PREFIX): value for key, value in saved.items()}
+        )
         for optimizer, state in zip(self.optimizers, found["optimizer_states"], strict=True):
             scatter_optimizer(self._sharded, optimizer, state)
         return found
@@ -83,9 +79,13 @@ class ShardStrategy(ModelParallelStrategy):
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Puts back what is no weight; these are there already."""
         assert self.lightning_module is not None
-        own = {
-            key: value
-            for key, value in checkpoint["state_dict"].items()
-            if not key.startswith(PREFIX)
-        }
-        self.lightning_module.load_state_dict(own, strict=False)
+        weights = _weights(self.lightning_module.state_dict())
+        self.lightning_module.load_state_dict({**_others(checkpoint["state_dict"]), **weights})
+
+
+def _weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key.startswith(PREFIX)}
+
+
+def _others(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if not key.startswith(PREFIX)}

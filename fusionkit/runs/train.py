@@ -53,7 +53,6 @@ HARMLESS = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*The number of training batches .* is smaller than the logging interval.*",
     ".*training_step. returned .None.*",  # of a batch of which no sample can be read
-    ".*isinstance.treespec, LeafSpec.*",
 )
 """What Lightning warns of and is as it should be here."""
 
