@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -22,7 +23,7 @@ from training_costs.photographs import CLASSES, gather
 from training_costs.report import Line
 from training_costs.setting import Setting
 
-__all__ = ["build_ours", "build_theirs", "compare", "make_step"]
+__all__ = ["build_ours", "build_theirs", "compare", "loss_of", "make_step"]
 
 Epoch = Callable[[], Mapping[str, float]]
 
@@ -65,6 +66,7 @@ def build_ours(setting: Setting, freeze: fk.Freeze, channels_last: bool = True) 
     )
     model = fk.compose({"trunk": branch}, fk.Head("concat"), num_classes=len(CLASSES))
     if channels_last:
+        # torch's stubs know `to` of modules without a memory format
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
@@ -75,7 +77,7 @@ def build_theirs(setting: Setting, frozen: bool) -> nn.Module:
     model: nn.Module = timm.create_model(setting.large, num_classes=len(CLASSES))
     if frozen:
         model.requires_grad_(False)
-        model.get_classifier().requires_grad_(True)  # type: ignore[operator]
+        _classifier(model).requires_grad_(True)
     return model
 
 
@@ -110,8 +112,8 @@ def their_epoch(model: nn.Module, folder: Path, setting: Setting) -> Epoch:
     )
     dataset = torchvision.datasets.ImageFolder(folder / "train", prepare)
     loader = DataLoader(dataset, setting.batch, shuffle=True)
-    head = model.get_classifier()  # type: ignore[operator]
-    step = make_step(model, torch.optim.SGD(head.parameters(), lr=1e-3, momentum=0.9))
+    learns = _classifier(model).parameters()
+    step = make_step(model, torch.optim.SGD(learns, lr=1e-3, momentum=0.9))
 
     def epoch() -> dict[str, float]:
         model.train()
@@ -136,6 +138,22 @@ def make_step(
     return step
 
 
+def loss_of(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Gives the loss of one forward pass."""
+    return cross_entropy(model(inputs), labels)
+
+
+def _step(answer: Callable[[], Tensor]) -> None:
+    answer().backward()
+
+
+def _classifier(model: nn.Module) -> nn.Module:
+    """Gives the classifier that every model of timm has."""
+    # torch's stubs say of a module's attributes that they are tensors or modules, not methods
+    found: nn.Module = model.get_classifier()  # type: ignore[operator]
+    return found
+
+
 def _activations(setting: Setting, ours: fk.FusedModel, mistake: nn.Module) -> list[Line]:
     """Compares one forward pass, and one step with the gradients there already."""
     images = torch.randn(setting.batch, 3, *setting.prepared.size)
@@ -145,12 +163,9 @@ def _activations(setting: Setting, ours: fk.FusedModel, mistake: nn.Module) -> l
     mistake.train()
     of: dict[str, tuple[float, float]] = {}
     for way, model, inputs in (("ours", ours, laid_out), ("theirs", mistake, images)):
-
-        def answer(model: nn.Module = model, inputs: Tensor = inputs) -> Tensor:
-            return cross_entropy(model(inputs), labels)
-
+        answer = partial(loss_of, model, inputs, labels)
         answer().backward()
-        peak = peak_bytes(lambda answer=answer: answer().backward())  # type: ignore[misc]
+        peak = peak_bytes(partial(_step, answer))
         of[way] = (saved_bytes(answer, [model]) / MIB, peak / MIB)
     titles = ("activations kept for the backward pass", "new tensors alive at once in a step")
     return [

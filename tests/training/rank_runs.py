@@ -47,6 +47,7 @@ def run_ranks(function, folder, *arguments, ranks=RANKS, gpus=GPUS, backend=None
     try:
         for process in processes:
             process.join(SECONDS)
+        # Of any type, and this test's own: the processes have just written it.
         told = [torch.load(folder / str(rank), weights_only=False) for rank in range(ranks)]
     finally:
         for process in processes:
