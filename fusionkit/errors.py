@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 __all__ = [
     "AssemblyError",
@@ -19,6 +20,7 @@ __all__ = [
     "ResumeError",
     "TrainingError",
     "did_you_mean",
+    "some_of",
 ]
 
 LONGEST_NAME = 200
@@ -71,6 +73,11 @@ class TrainingError(FusionKitError):
 
 class DistributedError(FusionKitError):
     """Processes that train together do not do the same."""
+
+
+def some_of(names: Collection[object], most: int = 3) -> str:
+    """Gives the first of some names with commas between them, and ``...`` for the rest."""
+    return ", ".join(map(str, islice(names, most))) + (", ..." if len(names) > most else "")
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 import fusionkit as fk
 from fusionkit import errors
+from fusionkit.errors import some_of
 
 
 @pytest.mark.parametrize("name", [name for name in errors.__all__ if name.endswith("Error")])
@@ -42,3 +45,10 @@ def test_near_names(name: str, known: list[str], expected: str) -> None:
 def test_at_most_three_near_names() -> None:
     known = [f"resnet{i}" for i in range(1000)]
     assert fk.did_you_mean("resnet", known).count("'resnet") == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"), [([], ""), (["a"], "a"), ([1, 2, 3], "1, 2, 3"), ("abcd", "a, b, c, ...")]
+)
+def test_some_of_many_names(names: Collection[object], shown: str) -> None:
+    assert some_of(names) == shown

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from fusionkit.cli.terminal import open_console, print_json
+from fusionkit.errors import some_of
 
 if TYPE_CHECKING:
     from fusionkit.checkpoint.pickles.convert import Conversion
@@ -57,10 +58,9 @@ def _print(done: Conversion) -> None:
     if done.key != ".":
         console.print(Text(f"From {done.key!r} of {done.source}."))
     if done.dropped:
-        names = ", ".join(f"{name} ({kind})" for name, kind in list(done.dropped.items())[:5])
-        more = ", ..." if len(done.dropped) > 5 else ""
-        console.print(Text(f"Left out, as no tensors: {names}{more}"))
+        names = some_of([f"{name} ({kind})" for name, kind in done.dropped.items()], 5)
+        console.print(Text(f"Left out, as no tensors: {names}"))
     if done.shared:
-        names = ", ".join(done.shared[:5]) + (", ..." if len(done.shared) > 5 else "")
+        names = some_of(done.shared, 5)
         console.print(Text(f"Written again, though one with another name's tensor: {names}"))
     console.print(Text(f"sha256 {done.sha256}", "dim"))

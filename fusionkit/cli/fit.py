@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fusionkit.cli.terminal import open_console
+from fusionkit.errors import some_of
 
 if TYPE_CHECKING:
     from fusionkit.runs.fit import Fitted
@@ -143,6 +144,5 @@ def _left_out(kind: str, broken: tuple[tuple[str, str], ...]) -> list[str]:
     """Names samples that could not be read, and the cause of the first."""
     if not broken:
         return []
-    names = ", ".join(name for name, _ in broken[:MOST_NAMES])
-    more = ", ..." if len(broken) > MOST_NAMES else ""
-    return [f"Left out of the samples {kind}, {len(broken)}: {names}{more} ({broken[0][1]})"]
+    names = some_of([name for name, _ in broken], MOST_NAMES)
+    return [f"Left out of the samples {kind}, {len(broken)}: {names} ({broken[0][1]})"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fusionkit.data.sample import Sample, Samples, raw_bytes
-from fusionkit.errors import DataError
+from fusionkit.errors import DataError, some_of
 
 __all__ = ["check_checksums", "checksums"]
 
@@ -35,7 +35,7 @@ def check_checksums(samples: Samples, expected: Mapping[str, str]) -> None:
     if changed:
         raise DataError(
             f"{len(changed)} of {len(samples)} samples are not what their checksums say: "
-            f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}; restore them from a "
+            f"{some_of(changed)}; restore them from a "
             "copy, or make new checksums if they were changed on purpose"
         )
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from fusionkit.errors import ConfigError, DataError, did_you_mean
+from fusionkit.errors import ConfigError, DataError, did_you_mean, some_of
 
 __all__ = ["Absent", "check_all_present", "check_classes", "class_names", "positions", "to_label"]
 
@@ -51,8 +51,7 @@ def to_label(text: str, classes: Mapping[str, int], where: str) -> int:
         return classes[text]
     if text.isdecimal() and int(text) < len(classes) and not any(map(str.isdecimal, classes)):
         return int(text)
-    names = list(classes)
-    shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    shown = some_of(list(map(repr, classes)), 5)
     raise DataError(
         f"{where}: the label {text!r} is none of the {len(classes)} classes ({shown}), which are "
         f"those of the training split unless classes= says otherwise.{did_you_mean(text, classes)}"
@@ -74,7 +73,7 @@ def check_all_present(
     lacking = [name for number, name in enumerate(classes) if number not in there]
     if not lacking or absent == "allow":
         return
-    shown = ", ".join(map(repr, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
+    shown = some_of(list(map(repr, lacking)))
     plural = "class" if len(lacking) == 1 else "classes"
     message = f"{where} has no sample of {len(lacking)} {plural}: {shown}"
     if absent == "refuse":

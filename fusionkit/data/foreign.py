@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from fusionkit.data.sample import Sample, Samples
-from fusionkit.errors import DataError, did_you_mean
+from fusionkit.errors import DataError, did_you_mean, some_of
 
 __all__ = ["ForeignSamples", "Renumber", "as_label", "check_labels"]
 
@@ -112,7 +112,7 @@ class Renumber:
             return label
         name = self.own[label]
         if name not in self.classes:
-            shown = ", ".join(map(repr, self.classes[:5])) + (", ..." * (len(self.classes) > 5))
+            shown = some_of(list(map(repr, self.classes)), 5)
             raise DataError(
                 f"the label {label} is {name!r} in the dataset, which is none of the "
                 f"{len(self.classes)} classes ({shown}).{did_you_mean(name, self.classes)} Labels "

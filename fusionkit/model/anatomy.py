@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Stage
-from fusionkit.errors import AssemblyError, did_you_mean
+from fusionkit.errors import AssemblyError, did_you_mean, some_of
 from fusionkit.policy.slots import Anatomy, Slot
 
 __all__ = ["check_unchanged", "is_norm", "read_anatomy", "takes_decay", "trunk_of"]
@@ -46,7 +46,7 @@ def read_anatomy(backbone: Backbone) -> Anatomy:
     strays = _outside(backbone, parameters)
     if strays:
         raise AssemblyError(
-            f"parameters outside of the trunk {backbone.trunk_path!r}: {_some(strays)}; a "
+            f"parameters outside of the trunk {backbone.trunk_path!r}: {some_of(strays)}; a "
             "backbone with a trunk_path keeps all its parameters in there"
         )
     _check_stage_names(backbone.stages)
@@ -74,7 +74,7 @@ def read_anatomy(backbone: Backbone) -> Anatomy:
             slots.append(Slot(name, stage, block, norm, bias, decays))
     if orphans:
         raise AssemblyError(
-            f"{len(orphans)} of {len(parameters)} parameters are in no stage: {_some(orphans)}; "
+            f"{len(orphans)} of {len(parameters)} parameters are in no stage: {some_of(orphans)}; "
             "name them, or the module that holds them, in a block of one stage"
         )
     slots.sort(key=lambda slot: slot.block)
@@ -103,7 +103,7 @@ def check_unchanged(branch: str, trunk: nn.Module, anatomy: Anatomy) -> None:
     if now != then:
         changed = sorted(now ^ then)
         raise AssemblyError(
-            f"branch {branch!r} was changed after it was composed: {_some(changed)} "
+            f"branch {branch!r} was changed after it was composed: {some_of(changed)} "
             f"{'is' if len(changed) == 1 else 'are'} new or gone, so that no policy knows of it; "
             "a model is changed by composing it anew"
         )
@@ -172,7 +172,3 @@ def _aliases(
 def _outside(backbone: Backbone, parameters: Mapping[str, Tensor]) -> list[str]:
     inside = {id(parameter) for parameter in parameters.values()}
     return [name for name, value in backbone.named_parameters() if id(value) not in inside]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -10,7 +10,7 @@ import torch
 
 from fusionkit.catalog import Catalog
 from fusionkit.data import Samples, ShardedSamples
-from fusionkit.errors import DataError
+from fusionkit.errors import DataError, some_of
 from fusionkit.model.fused import FusedModel
 from fusionkit.runs.devices import AUTO, choose_device, placed
 from fusionkit.runs.loaders import val_loader
@@ -84,8 +84,7 @@ def _open(job: Job, split: str | None) -> Samples | ShardedSamples:
     if len(samples.classes) != count:
         raise DataError(
             f"the model tells {count} classes apart and names none, but {job.data.source} has "
-            f"{len(samples.classes)} ({', '.join(samples.classes[:5])}"
-            f"{', ...' if len(samples.classes) > 5 else ''}): labels would mean something else; "
-            "name the model's classes, as `classes` of its recipe"
+            f"{len(samples.classes)} ({some_of(samples.classes, 5)}): labels would mean something "
+            "else; name the model's classes, as `classes` of its recipe"
         )
     return samples

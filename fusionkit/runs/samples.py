@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fusionkit.data import Samples, ShardedSamples, find_splits, open_samples, split_samples
-from fusionkit.errors import ConfigError, DataError, did_you_mean
+from fusionkit.errors import ConfigError, DataError, did_you_mean, some_of
 from fusionkit.recipe.values import Recipe
 from fusionkit.runs.settings import DataSettings, Job
 from fusionkit.runs.streams import is_sharded, open_shards, shard_splits
@@ -126,15 +126,11 @@ def complete_recipe(recipe: Recipe, classes: tuple[str, ...]) -> Recipe:
     if recipe.num_classes not in (None, len(classes)):
         raise ConfigError(
             f"num_classes is {recipe.num_classes}, but the data have {len(classes)} classes "
-            f"({_some(classes)}); leave it out, or give other data"
+            f"({some_of(classes, 5)}); leave it out, or give other data"
         )
     if recipe.classes and recipe.classes != classes:
         raise ConfigError(
-            f"the recipe's classes are {_some(recipe.classes)}, but the data's are "
-            f"{_some(classes)}; a label would mean something else"
+            f"the recipe's classes are {some_of(recipe.classes, 5)}, but the data's are "
+            f"{some_of(classes, 5)}; a label would mean something else"
         )
     return replace(recipe, num_classes=len(classes), classes=classes)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from fusionkit.errors import some_of
+
 __all__ = ["EditReport"]
 
 
@@ -59,8 +61,7 @@ class EditReport:
         ]
         shapes = [f"{name} {old} -> {new}" for name, old, new in self.reshaped]
         if shapes:
-            more = ", ..." if len(shapes) > 3 else ""
-            rows.append(f"  {'reshaped':<9} {len(shapes):>6}  {', '.join(shapes[:3])}{more}")
+            rows.append(f"  {'reshaped':<9} {len(shapes):>6}  {some_of(shapes)}")
         return "\n".join(rows)
 
 

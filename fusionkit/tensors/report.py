@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from fusionkit.errors import LONGEST_NAME
+from fusionkit.errors import LONGEST_NAME, some_of
 from fusionkit.tensors.prefix import explain_prefix
 
 __all__ = ["LoadReport"]
@@ -116,7 +116,7 @@ def _told(value: Any) -> list[str]:
 def _first(kind: str, told: Sequence[str]) -> str:
     if kind == "loaded":
         return ""
-    return ", ".join(told[:3]) + (", ..." if len(told) > 3 else "")
+    return some_of(told)
 
 
 def _nearest(theirs: str, ours: Sequence[str]) -> str:
@@ -128,5 +128,4 @@ def _nearest(theirs: str, ours: Sequence[str]) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = [name if len(name) <= 100 else name[:100] + "..." for name in names[:3]]
-    return ", ".join(shown) + (", ..." if len(names) > 3 else "")
+    return some_of([name if len(name) <= 100 else name[:100] + "..." for name in names])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fusionkit.errors import some_of
+
 __all__ = ["some"]
 
 SHOWN = 5
@@ -11,5 +13,4 @@ SHOWN = 5
 
 def some(names: Iterable[object]) -> str:
     """Gives names with commas, each once, and at most five of them."""
-    listed = list(dict.fromkeys(map(str, names)))
-    return ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
+    return some_of(dict.fromkeys(map(str, names)), SHOWN)
