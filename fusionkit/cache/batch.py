@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from fusionkit.data.batch import Batch, Unreadable
 from fusionkit.errors import DataError
 from fusionkit.features import Features
 
-__all__ = ["FeatureBatch", "joined", "unreadable", "without"]
+__all__ = ["FeatureBatch", "joined", "take_rows", "unreadable", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,15 @@ def unreadable(broken: Unreadable) -> FeatureBatch:
     return FeatureBatch({}, nothing, (), nothing, nothing.bool(), broken)
 
 
+def take_rows(value: Any, rows: Sequence[int]) -> Any:
+    """Gives some samples of inputs side by side: of tensors "b ..." and lists, in mappings too."""
+    if isinstance(value, Mapping):
+        return {key: take_rows(each, rows) for key, each in value.items()}
+    if isinstance(value, list):
+        return [value[row] for row in rows]
+    return value[list(rows)] if isinstance(value, Tensor) else value
+
+
 def without(batch: Batch, broken: Mapping[str, str]) -> Batch:
     """Gives a batch without some of its samples.
 
@@ -66,17 +75,10 @@ def without(batch: Batch, broken: Mapping[str, str]) -> Batch:
             f"none of the {len(batch)} samples of a batch can be read: {broken[batch.ids[0]]}"
         )
 
-    def chosen(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: chosen(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [value[row] for row in good]
-        return value[good] if isinstance(value, Tensor) else value
-
     return replace(
         batch,
-        inputs=chosen(batch.inputs),
-        labels=chosen(batch.labels),
+        inputs=take_rows(batch.inputs, good),
+        labels=take_rows(batch.labels, good),
         ids=tuple(batch.ids[row] for row in good),
         indices=batch.indices[good],
         counted=batch.counted[good],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.cache.agreement import check_repeatable, disagreement, tolerance
+from fusionkit.cache.batch import take_rows
 from fusionkit.cache.branch import BranchCache, CacheFullError
 from fusionkit.cache.chunk import DamagedChunkError
 from fusionkit.cache.compute import Compute, device_of
@@ -151,11 +152,7 @@ def _check(
 ) -> None:
     """Refuses branches whose features are not a function of the sample alone."""
     count = max(1, min(COMPARED, len(next(iter(_tensors(features)))) // 2))
-
-    def first(value: Any) -> Any:
-        return value[:count] if isinstance(value, (Tensor, list)) else value
-
-    few = {name: _map(value, first) for name, value in inputs.items() if name in features}
+    few = take_rows(_only(inputs, features), range(count))
     computed = compute.run(features, few)
     device = device_of(compute.model)
     for name, value in features.items():
@@ -204,9 +201,3 @@ def _only(inputs: dict[str, Any], branches: Collection[str]) -> dict[str, Any]:
 
 def _tensors(features: Mapping[str, Features]) -> Iterator[Tensor]:
     return (value for each in features.values() for value in flatten(each).values())
-
-
-def _map(value: Any, change: Callable[[Any], Any]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _map(each, change) for key, each in value.items()}
-    return change(value)

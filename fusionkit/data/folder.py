@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fusionkit.data.classes import Absent, check_all_present, positions, to_label
 from fusionkit.data.sample import ListedSamples, Sample
+from fusionkit.data.split_names import find_split
 from fusionkit.data.walk import list_files, list_folders
-from fusionkit.errors import DataError, did_you_mean
+from fusionkit.errors import DataError, did_you_mean, some_of
 
 __all__ = ["folder_splits", "input_folders", "read_class_folders", "read_unlabelled"]
 
 SPLITS = ("train", "val", "valid", "validation", "test")
-SAME = {"val": ("val", "valid", "validation")}
 
 
 def input_folders(folder: Path, inputs: Sequence[str]) -> dict[str, Path]:
@@ -81,7 +81,7 @@ def read_class_folders(
             raise DataError(
                 f"{len(alone)} class folder{'s' if len(alone) > 1 else ''} of {here[name]} "
                 f"{'are' if len(alone) > 1 else 'is'} not in {here[first]}: "
-                f"{', '.join(map(str, alone[:3]))}{', ...' if len(alone) > 3 else ''}; each input "
+                f"{some_of(alone)}; each input "
                 "has a file for each sample"
             )
     numbers = positions(classes)
@@ -131,9 +131,9 @@ def _split_folder(root: Path, split: str | None) -> Path:
                 f"{root} has the splits {', '.join(splits)}: say which, split='train' for example"
             )
         return root
-    for name in SAME.get(split, (split,)):
-        if (root / name).is_dir():
-            return root / name
+    name = find_split(split, lambda name: (root / name).is_dir())
+    if name is not None:
+        return root / name
     there = ", ".join(splits) or "none"
     raise DataError(
         f"{root} has no split {split!r}; it has {there}.{did_you_mean(split, splits)} Where there "
@@ -170,7 +170,7 @@ def _with_partners(
     if lacking:
         raise DataError(
             f"{len(lacking)} of {len(samples)} samples of {here[first]} lack another input at the "
-            f"same relative path: {', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}"
+            f"same relative path: {some_of(lacking)}"
         )
     for name in others:
         files = set(tables[name].values())
@@ -178,7 +178,7 @@ def _with_partners(
             raise DataError(
                 f"{len(alone)} of {len(files)} files of {here[name]} have no partner at the same "
                 f"relative path in {here[first]}: "
-                f"{', '.join(map(str, alone[:3]))}{', ...' if len(alone) > 3 else ''}; add it, "
+                f"{some_of(alone)}; add it, "
                 "or take the file away"
             )
     return joined

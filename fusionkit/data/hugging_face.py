@@ -9,6 +9,7 @@ from typing import Any
 from fusionkit.data.classes import class_names, positions, to_label
 from fusionkit.data.foreign import ForeignSamples, Renumber, as_label
 from fusionkit.data.sample import Encoded
+from fusionkit.data.split_names import find_split
 from fusionkit.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["from_hugging_face"]
@@ -112,9 +113,9 @@ def _pick_split(dataset: Any, split: str | None) -> Any:
         raise ConfigError(
             f"the dataset has the splits {', '.join(dataset)}: say which, split='train' for example"
         )
-    for name in (split, *(("validation", "valid") if split == "val" else ())):
-        if name in dataset:
-            return dataset[name]
+    name = find_split(split, dataset.__contains__)
+    if name is not None:
+        return dataset[name]
     raise DataError(
         f"the dataset has no split {split!r}; it has {', '.join(dataset)}."
         f"{did_you_mean(split, dataset)}"

@@ -8,8 +8,9 @@ from typing import Any
 
 from fusionkit.data.classes import Absent, check_all_present, class_names, positions, to_label
 from fusionkit.data.sample import ListedSamples, Sample
+from fusionkit.data.split_names import find_split
 from fusionkit.data.table import Table, read_table
-from fusionkit.errors import DataError, did_you_mean
+from fusionkit.errors import DataError, did_you_mean, some_of
 
 __all__ = ["read_manifest"]
 
@@ -31,7 +32,7 @@ def read_manifest(
 
     Args:
         path: of the file; paths in it are relative to it.
-        split: the value of the column ``split`` that is asked for.
+        split: the value of the column ``split`` that is asked for, or means the same.
         inputs: the column of each input.
         classes: their names; otherwise the labels that occur in the training split, or in all
             rows where there are no splits.
@@ -90,12 +91,13 @@ def _rows_of_split(table: Table, split: str | None) -> list[int]:
             f"{table.path} has the splits {', '.join(map(repr, there))}: say which, "
             "split='train' for example"
         )
-    if split not in there:
+    name = find_split(split, there.__contains__)
+    if name is None:
         raise DataError(
             f"{table.path} has no split {split!r}; it has {', '.join(map(repr, there)) or 'none'}."
             f"{did_you_mean(split, there)}"
         )
-    return [row for row in every if table.rows[row][SPLIT] == split]
+    return [row for row in every if table.rows[row][SPLIT] == name]
 
 
 def _rows_to_learn(table: Table) -> list[int]:
@@ -154,6 +156,6 @@ def _check_files(path: Path, samples: Sequence[Sample]) -> None:
     missing = [str(file) for file in files if isinstance(file, Path) and not file.is_file()]
     if missing:
         raise DataError(
-            f"{path} names {len(missing)} files that are not there: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}; paths are relative to the manifest's folder"
+            f"{path} names {len(missing)} files that are not there: {some_of(missing)}; "
+            "paths are relative to the manifest's folder"
         )

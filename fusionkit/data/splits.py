@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusionkit.data.folder import SAME, folder_splits, input_folders
+from fusionkit.data.folder import folder_splits, input_folders
 from fusionkit.data.saved_dataset import is_saved_dataset, saved_splits
+from fusionkit.data.split_names import call_split
 from fusionkit.data.table import read_table
 from fusionkit.errors import DataError
 
@@ -18,7 +19,7 @@ SPLIT = "split"
 def find_splits(source: str | Path, inputs: Sequence[str] = ("image",)) -> tuple[str, ...]:
     """Gives the names of the splits in a folder or a manifest; none where it is not divided.
 
-    A folder ``valid`` or ``validation`` is called ``val``, as ``open_samples`` does.
+    A split ``valid`` or ``validation`` is called ``val``, as ``open_samples`` does.
 
     Raises:
         DataError: there is no such file or folder.
@@ -35,5 +36,4 @@ def find_splits(source: str | Path, inputs: Sequence[str] = ("image",)) -> tuple
         if SPLIT not in table.columns:
             return ()
         found = [row[SPLIT] for row in table.rows if row[SPLIT]]
-    names = {other: name for name, others in SAME.items() for other in others}
-    return tuple(sorted({names.get(each, each) for each in found}))
+    return tuple(sorted(set(map(call_split, found))))

@@ -9,7 +9,7 @@ import pytest
 from data_pictures import put_tree
 
 import fusionkit as fk
-from fusionkit.data import open_predict, open_samples
+from fusionkit.data import find_splits, open_predict, open_samples
 
 GOOD = """id,rgb,nir,label,split
 one,a.png,b.png,cat,train
@@ -97,6 +97,13 @@ def test_splits_of_a_manifest(tmp_path: Path):
     path = write(tmp_path, "image,label\na.png,x\n")
     with pytest.raises(fk.DataError, match="no column 'split', but the split 'val' is asked for"):
         open_samples(path, "val")
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "valid"])
+def test_the_split_to_validate_on_may_have_its_other_names(tmp_path: Path, name: str):
+    path = write(tmp_path, f"image,label,split\na.png,x,train\nb.png,x,{name}\n")
+    assert find_splits(path) == ("train", "val")
+    assert open_samples(path, "val").ids == open_samples(path, name).ids == ("b.png",)
 
 
 def test_a_label_that_training_does_not_know(tmp_path: Path):
