@@ -1,4 +1,4 @@
-"""Small convex problems, solved in float64."""
+"""Small smooth problems, solved in float64."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from torch import Tensor
 __all__ = ["minimise"]
 
 
-def minimise(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Gives where a smooth convex loss is smallest, by L-BFGS from ``start``.
+def minimise(loss: Callable[[Tensor], Tensor], start: Tensor, *, steps: int = 300) -> Tensor:
+    """Gives where a smooth loss is smallest, by L-BFGS from ``start``.
+
+    Of one that is not convex that is a smallest value near there.
 
     Args:
         loss: gives one number for a tensor of the shape of ``start``.
         start: in float64.
+        steps: after how many it ends at the latest.
     """
     found = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [found],
-        max_iter=300,
+        max_iter=steps,
         tolerance_grad=1e-7,
         tolerance_change=1e-12,
         history_size=20,

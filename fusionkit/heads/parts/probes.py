@@ -80,17 +80,25 @@ def split(labels: Tensor, num_classes: int) -> Folds:
     return Folds(rows, deal_folds(labels[rows], repeats))
 
 
-def fit_probe(blocks: Sequence[Tensor], labels: Tensor, num_classes: int, folds: Folds) -> Probe:
+def fit_probe(
+    blocks: Sequence[Tensor],
+    labels: Tensor,
+    num_classes: int,
+    folds: Folds,
+    shares: Tensor | None = None,
+) -> Probe:
     """Gives the probe on one or more vectors of each sample, side by side.
 
     Each block is centred and divided by the root of its mean squared length, so that none
     drowns another and the same λ mean the same everywhere; its components keep their relation.
+    It then makes up its share of the whole mean squared length, which is 1.
 
     Args:
         blocks: "n d_i" each.
         labels: "n".
         num_classes: k.
         folds: by which λ is found.
+        shares: "b", sum to 1; equal by default.
     """
     exact = len(labels) * sum(block.shape[1] for block in blocks) <= EXACT
     dtype = torch.float64 if exact else torch.float32
@@ -98,7 +106,10 @@ def fit_probe(blocks: Sequence[Tensor], labels: Tensor, num_classes: int, folds:
     mean = x.mean(0)
     x -= mean
     parts = torch.split(x, [block.shape[1] for block in blocks], dim=1)  # type: ignore[no-untyped-call, unused-ignore]
-    scale = torch.cat([_measure(part) for part in parts]) * len(blocks) ** 0.5
+    if shares is None:
+        shares = x.new_full((len(blocks),), 1 / len(blocks))
+    roots = shares.to(dtype).sqrt()
+    scale = torch.cat([_measure(part) / root for part, root in zip(parts, roots, strict=True)])
     x /= scale
     axes = _principal_axes(x)
     x = x @ axes

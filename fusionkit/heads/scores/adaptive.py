@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fusionkit import Card, Features, FusionHead, HeadInput
+from fusionkit.heads.parts.evidence import weigh_branches
 from fusionkit.heads.parts.held_out import normalise
 from fusionkit.heads.parts.minimise import minimise
 from fusionkit.heads.parts.options import check_flag
@@ -23,6 +24,12 @@ __all__ = ["Adaptive"]
 JOINT = "(joint)"
 LEAST = 1e-3
 """The least weight, so that whatever is left when branches are absent has an answer."""
+
+COUNTED = 5
+"""As so many samples the weights that evidence gives are counted beside those held out."""
+
+DOUBT = 0.01
+"""The least weight that evidence can give."""
 
 
 @final
@@ -40,6 +47,11 @@ class Adaptive(FusionHead):
     sample had been seen of each class (Platt, 1999): ten samples that all came out right prove no
     certainty. Of more than 2,000 samples (five of each class), so many judge penalties and
     weights, and all fit the classifiers.
+
+    Which branch is worth how much is told by the evidence of a Gaussian process (MacKay, 1992)
+    too, which holds no sample out. In the joint classifier each vector makes up its share of the
+    whole, and w is drawn towards these shares as if five more samples had spoken for them: with
+    few labels that decides, with many it does not matter.
 
     It can be trained by gradient too, and starts as the geometric mean of new classifiers. Where
     branches were fine-tuned, fit to samples that these have not seen; ``refit=False`` then keeps
@@ -71,6 +83,7 @@ class Adaptive(FusionHead):
         papers=(
             "Breiman, Machine Learning 24(1), 1996",
             "van der Laan et al., Super Learner, 2007",
+            "MacKay, Bayesian Interpolation, 1992",
         ),
         reads="scores",
         when="The one to begin with, most of all with frozen branches and few labels: fitted in "
@@ -141,17 +154,21 @@ class Adaptive(FusionHead):
         """
         if self.refit and self.scores.classifiers:
             folds = split(labels, self.num_classes)
-            held = self._fit_classifiers(features, labels, folds)
+            held, prior = self._fit_classifiers(features, labels, folds)
             known = labels[folds.rows]
         else:
             held = {name: each[None].double() for name, each in self._score(features).items()}
-            known = labels
-        self._fit_pool([held[name].log_softmax(-1) for name in self.weights.names], known)
+            prior, known = None, labels
+        self._fit_pool([held[name].log_softmax(-1) for name in self.weights.names], known, prior)
 
     def _fit_classifiers(
         self, features: Mapping[str, Features], labels: Tensor, folds: Folds
-    ) -> dict[str, Tensor]:
-        """Sets the linear classifiers and gives held-out scores "r n k" of all that is pooled."""
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Sets the linear classifiers.
+
+        Returns:
+            Held-out scores "r n k" of all that is pooled, and the weights that evidence gives.
+        """
         held = {}
         for name, each in self.scores(features).items():
             held[name] = each[folds.rows].expand(len(folds.dealt), -1, -1)
@@ -160,17 +177,35 @@ class Adaptive(FusionHead):
         for name, classifier in self.scores.classifiers.items():
             blocks[name] = [normalise(classifier, features[name])]
             layers[name] = classifier.linear
+        vectors = [block for each in blocks.values() for block in each]
+        shares = weigh_branches(vectors, labels, self.num_classes)
+        prior = self._prior(dict(zip(blocks, shares.tolist(), strict=True)))
         if self.joint is not None:
-            blocks[JOINT] = [block for each in blocks.values() for block in each]
+            blocks[JOINT] = vectors
             layers[JOINT] = self.joint
         for name, layer in layers.items():
-            probe = fit_probe(blocks[name], labels, self.num_classes, folds)
+            weighed = shares if name == JOINT else None
+            probe = fit_probe(blocks[name], labels, self.num_classes, folds, weighed)
             layer.weight.copy_(probe.weight)
             layer.bias.copy_(probe.bias)
             held[name] = probe.held_out
-        return {name: each.double() for name, each in held.items()}
+        return {name: each.double() for name, each in held.items()}, prior
 
-    def _fit_pool(self, held: list[Tensor], labels: Tensor) -> None:
+    def _prior(self, shares: Mapping[str, float]) -> Tensor:
+        """Gives what evidence has to say of the weights, from the shares of what has vectors.
+
+        What has scores of its own counts as one of all branches. The joint classifier, which
+        keeps to the shares itself, has as much as all others with vectors together.
+        """
+        branches = len(self.scores.names)
+        vectors = len(shares) / branches * (0.5 if self.joint is not None else 1.0)
+        known = {name: vectors * share for name, share in shares.items()}
+        known[JOINT] = vectors
+        weights = [known.get(name, 1 / branches) for name in self.weights.names]
+        prior = torch.tensor(weights, dtype=torch.float64).clamp_min(DOUBT)
+        return prior / prior.sum()
+
+    def _fit_pool(self, held: list[Tensor], labels: Tensor, prior: Tensor | None) -> None:
         """Sets weights and sharpness by the likelihood of held-out log-probabilities "r n k"."""
         stacked = torch.stack(held)
         repeats, count, classes = stacked.shape[1:]
@@ -180,7 +215,11 @@ class Adaptive(FusionHead):
         def loss(free: Tensor) -> Tensor:
             shares = free[1:].softmax(0) * free[0].exp()
             pooled = torch.tensordot(shares, stacked, 1).flatten(0, 1)
-            return F.cross_entropy(pooled, known, label_smoothing=smoothing)
+            misfit = F.cross_entropy(pooled, known, label_smoothing=smoothing)
+            if prior is None:
+                return misfit
+            departure = -(prior.to(free) * free[1:].log_softmax(0)).sum()
+            return misfit + COUNTED / count * departure
 
         found = minimise(loss, stacked.new_zeros(len(stacked) + 1))
         self.log_sharpness.copy_(found[0])

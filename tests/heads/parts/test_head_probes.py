@@ -59,6 +59,27 @@ def test_a_probe_has_the_optimum_of_scikit_learn_for_blocks_of_one_size(width):
     torch.testing.assert_close(centred(actual), centred(expected), rtol=0, atol=1e-4)
 
 
+def test_blocks_make_up_their_shares():
+    x, labels = draw()
+    blocks = [100 * x[:, :2].double() + 7, x[:, 2:].double()]
+    shares = torch.tensor([0.8, 0.2])
+    probe = fit_probe(blocks, labels, 3, split(labels, 3), shares)
+    sized = []
+    for block, share in zip(blocks, (0.8, 0.2), strict=True):
+        moved = block - block.mean(0)
+        sized.append(moved / moved.square().sum(1).mean().sqrt() * share**0.5)
+    expected = sklearn_scores(torch.cat(sized, 1), labels, probe.penalty)
+    actual = torch.cat(blocks, 1) @ probe.weight.T + probe.bias
+    torch.testing.assert_close(centred(actual), centred(expected), rtol=0, atol=1e-4)
+
+
+def test_a_block_without_a_share_has_no_weight():
+    x, labels = draw()
+    probe = fit_probe([x[:, :2], x[:, 2:]], labels, 3, split(labels, 3), torch.tensor([0.0, 1.0]))
+    assert not probe.weight[:, :2].any()
+    assert probe.weight[:, 2:].any()
+
+
 def test_held_out_scores_are_those_of_a_regression_on_the_other_folds():
     x, labels = draw(count=30)
     x = x.double() - x.double().mean(0)
