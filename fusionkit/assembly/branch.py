@@ -128,10 +128,19 @@ def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) 
             )
         named = trunk_of(backbone).named_parameters()
         declared = frozenset(key for key, value in named if value.requires_grad)
-        learnable = declared - unread_parameters(backbone, reads) if declared else declared
+        learnable = declared - _unread(backbone, reads) if declared else declared
     except (AssemblyError, ConfigError) as error:
         raise AssemblyError(f"branch {name!r} ({branch.backbone}): {error}") from error
     return Part(branch, anatomy, reads, learnable)
+
+
+def _unread(backbone: Backbone, reads: Reads) -> frozenset[str]:
+    """Gives what it does not depend on what is read, as the backbone says or as a twin shows."""
+    if not reads.maps and reads.vector != reads.logits:
+        said = backbone.unread.get("vector" if reads.vector else "logits")
+        if said is not None:
+            return frozenset(said)
+    return unread_parameters(backbone, reads)
 
 
 def _reads(name: str, head: FusionHead) -> Reads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -66,6 +67,9 @@ class Backbone(nn.Module, ABC):
         dropped_keys: globs over the keys of a stock checkpoint that this trunk leaves out
             (a classifier that was not asked for, auxiliary classifiers).
         no_weight_decay: parameters beyond biases and norms that take no weight decay.
+        unread: the trunk's parameters that the ``"vector"`` does not depend on, and so the
+            ``"logits"``, where that is known; what it does not say is found out by a forward
+            pass without data.
         rebuild: the model's name at this provider, and the options under which its factory, called
             with ``weights=None``, builds this very architecture from nothing outside: where the
             weights decided a part of it, or a file described it. ``None`` where the name and
@@ -95,6 +99,7 @@ class Backbone(nn.Module, ABC):
     first_layers: tuple[str, ...] = ()
     dropped_keys: tuple[str, ...] = ()
     no_weight_decay: frozenset[str] = frozenset()
+    unread: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     rebuild: tuple[str, Mapping[str, Any]] | None = None
     compiles: bool = True
     exports: bool = True

@@ -16,7 +16,7 @@ from fusionkit.tensors.header import Header, TensorEntry, take_header
 
 __all__ = ["read_tensors"]
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 SUMMED = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 """Types whose values have a sum that costs little."""
 

@@ -13,6 +13,8 @@ from fusionkit.providers.timm.plugin import TimmModels
 
 VECTOR = fk.Reads(vector=True)
 
+pytestmark = pytest.mark.usefixtures("nothing_known")
+
 
 @pytest.mark.parametrize(
     ("name", "fixed", "multiple"),

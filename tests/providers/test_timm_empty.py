@@ -21,9 +21,13 @@ def on_meta(build):
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 @pytest.mark.parametrize("again", [False, True])
-def test_filled_it_is_the_model(name, again):
-    if not again:
-        _describe.cache_clear()
+@pytest.mark.parametrize("known", [False, True])
+def test_filled_it_is_the_model(name, again, known, request):
+    _describe.cache_clear()
+    if not known:
+        request.getfixturevalue("nothing_known")
+    if again:
+        build_empty(name)
     backbone = build_empty(name)
     wanted = timm.create_model(name, num_classes=0)
     told = wanted.state_dict(keep_vars=True)
@@ -40,6 +44,7 @@ def test_filled_it_is_the_model(name, again):
         assert torch.equal(backbone.trunk.eval()(images), wanted.eval()(images))
 
 
+@pytest.mark.usefixtures("nothing_known")
 @pytest.mark.parametrize("name", ZOO)
 def test_no_tensor_is_left_on_the_meta_device(name):
     backbone = build_empty(name, **ZOO[name])
@@ -51,6 +56,7 @@ def test_no_tensor_is_left_on_the_meta_device(name):
             assert not (isinstance(value, torch.Tensor) and value.is_meta)
 
 
+@pytest.mark.usefixtures("nothing_known")
 def test_buffers_that_no_file_holds_keep_their_values():
     assert build_empty("swin_tiny_patch4_window7_224") is None
 

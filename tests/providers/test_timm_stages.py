@@ -13,6 +13,8 @@ from fusionkit.providers.timm.plugin import TimmModels
 
 MODELS = TimmModels()
 
+pytestmark = pytest.mark.usefixtures("nothing_known")
+
 
 def build(name, **arguments):
     return MODELS[name](**arguments, **ZOO[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -689,6 +689,16 @@ class DetachesItsStem(Sound):
         for layer in self.body:
             maps.append(layer(maps[-1]))
         return maps
+
+
+@caught_by("every_parameter_learns", "`unread` is wrong about the vector: top.weight is said")
+class CallsItsTopUnread(Sound):
+    unread: Mapping[str, tuple[str, ...]] = {"vector": ("top.weight",)}
+
+
+@caught_by("every_parameter_learns", "`unread` says something of 'maps', which it does not give")
+class KnowsTooMuch(Sound):
+    unread: Mapping[str, tuple[str, ...]] = {"maps": ()}
 
 
 @caught_by("every_parameter_learns", "get no gradient in train mode")

@@ -25,7 +25,7 @@ JOINT = "(joint)"
 LEAST = 1e-3
 """The least weight, so that whatever is left when branches are absent has an answer."""
 
-COUNTED = 5
+COUNTED = 10
 """As so many samples the weights that evidence gives are counted beside those held out."""
 
 DOUBT = 0.01
@@ -50,7 +50,7 @@ class Adaptive(FusionHead):
 
     Which branch is worth how much is told by the evidence of a Gaussian process (MacKay, 1992)
     too, which holds no sample out. In the joint classifier each vector makes up its share of the
-    whole, and w is drawn towards these shares as if five more samples had spoken for them: with
+    whole, and w is drawn towards these shares as if ten more samples had spoken for them: with
     few labels that decides, with many it does not matter.
 
     It can be trained by gradient too, and starts as the geometric mean of new classifiers. Where

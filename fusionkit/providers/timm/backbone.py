@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from fusionkit import AssemblyError, Backbone, Features, Preprocessing, Reads
-from fusionkit.providers.timm.describe import Description
+from fusionkit.providers.timm.description import Description
 from fusionkit.providers.timm.trace import pool_positions
 
 __all__ = ["TimmBackbone"]
@@ -48,6 +48,7 @@ class TimmBackbone(Backbone):
         self.first_layers = description.first_layers
         self.dropped_keys = description.dropped_keys
         self.no_weight_decay = description.no_weight_decay
+        self.unread = description.unread
         self._level_indices = description.level_indices
         self._pools = description.pools
         self.trunk = trunk

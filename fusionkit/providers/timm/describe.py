@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,40 +16,19 @@ from fusionkit import (
     FusionKitError,
     Level,
     OptionError,
-    Stage,
     cover_parameters,
 )
 from fusionkit.providers.timm.create import create_model
+from fusionkit.providers.timm.description import Description
 from fusionkit.providers.timm.empty import Born, Snapshot, give_memory
+from fusionkit.providers.timm.known import identify, recall
 from fusionkit.providers.timm.names import Source
 from fusionkit.providers.timm.stages import find_stages
 from fusionkit.providers.timm.trace import REFUSALS, Trace, find_sizes, trace_model
 
-__all__ = ["Description", "describe", "input_size"]
+__all__ = ["describe", "input_size"]
 
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """All that a backbone declares of its trunk.
-
-    Attributes:
-        level_indices: which of timm's intermediate maps each level is.
-        pools: whether the model itself pools its features to a vector.
-        unadaptable: parameters that depend on the input's channels in another way than by
-            reading them along dimension 1.
-    """
-
-    embed_dim: int
-    stages: tuple[Stage, ...]
-    levels: tuple[Level, ...]
-    level_indices: tuple[int, ...]
-    pools: bool
-    fixed_size: tuple[int, int] | None
-    size_multiple: int
-    first_layers: tuple[str, ...]
-    unadaptable: tuple[str, ...]
-    dropped_keys: tuple[str, ...]
-    no_weight_decay: frozenset[str]
+RGB = 3
 
 
 def describe(
@@ -89,6 +68,12 @@ class _Question:
     key: str
     spare: list[nn.Module] | None
 
+    @property
+    def is_default(self) -> bool:
+        """Whether the model is built as timm builds it where nothing is said."""
+        plain = self.source.is_registered and not self.source.options and not self.options
+        return plain and self.in_channels == RGB
+
     def identity(self) -> tuple[object, ...]:
         source = self.source
         place = (source.name, source.is_registered, repr(source.description), repr(source.options))
@@ -106,9 +91,16 @@ def _describe(question: _Question) -> Description:
     source, channels, keeps = question.source, question.in_channels, question.keeps_classifier
     born = None if question.spare is None else Born()
     model = create_model(source, channels, keeps, question.options, device="meta", born=born)
+    size = input_size(source, question.options)
+    if question.is_default:
+        known = recall(source.architecture, size, keeps, source.num_classes > 0)
+        if known is not None and known.model == identify(model):
+            if question.spare is not None and born is not None and give_memory(model, born):
+                question.spare.append(model)
+            parameters = [name for name, _ in model.named_parameters()]
+            return replace(known.description, no_weight_decay=_no_weight_decay(model, parameters))
     before = Snapshot(model)
     other = _build_other(question)
-    size = input_size(source, question.options)
     trace, size, fixed_size, multiple = _run(question, model, size, born)
     if len(trace.vector) != 2:
         raise OptionError(

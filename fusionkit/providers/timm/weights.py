@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fusionkit import AssemblyError, CheckpointError, FusionKitError, adapt_input_channels
 from fusionkit.providers.timm.create import create_model, create_stock
-from fusionkit.providers.timm.describe import Description
+from fusionkit.providers.timm.description import Description
 from fusionkit.providers.timm.names import Source, is_network_failure, unreachable
 
 __all__ = ["load_trunk"]

@@ -27,6 +27,8 @@ TRIES = 3
 def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
     """Each parameter gets a gradient in train mode when vector or maps are read; none is dead.
 
+    What ``unread`` says is what a forward pass shows.
+
     A gradient counts as given when autograd gives one. Single parameters may rightly get zeros
     (a key's bias under softmax, a bias before a batch norm); a stage of nothing but zeros is told.
     """
@@ -35,6 +37,7 @@ def every_parameter_learns(subject: BackboneSubject) -> Iterator[Finding]:
     if not trainable:
         raise NotApplicableError("all its parameters are fixed by requires_grad=False")
     readings = _readings(subject)
+    yield from _said_wrongly(subject)
     dead = set(trainable)
     for told, reads in readings.items():
         if subject.on_meta:  # nothing is computed there, but what depends on what is known
@@ -67,6 +70,26 @@ def _readings(subject: BackboneSubject) -> dict[str, Reads]:
     if subject.pristine.num_classes is not None:
         readings["the logits are read"] = Reads(logits=True)
     return readings
+
+
+def _said_wrongly(subject: BackboneSubject) -> Iterator[Finding]:
+    """Tells where ``unread`` is not what ``compose`` would find."""
+    known = {"vector": Reads(vector=True), "logits": Reads(logits=True)}
+    for what, names in subject.pristine.unread.items():
+        if what not in known or (what == "logits" and subject.pristine.num_classes is None):
+            yield Finding(
+                f"`unread` says something of {what!r}, which it does not give",
+                "say what the 'vector' does not depend on, and the 'logits' if there are any",
+            )
+            continue
+        found = _unread(subject, known[what], otherwise=names)
+        if found != set(names):
+            yield Finding(
+                f"`unread` is wrong about the {what}: {some(sorted(found ^ set(names)))} "
+                f"{'is' if len(found ^ set(names)) == 1 else 'are'} said to be of no use and "
+                "read, or the other way round",
+                "leave `unread` out, and it is found out when a model is composed",
+            )
 
 
 def _only_in_training(subject: BackboneSubject, missing: set[str], reads: Reads) -> set[str]:
