@@ -147,7 +147,8 @@ def _fill(
     targets = state_of(module)
     prefixes = _prefixes(source, targets, first_layers, weights)
     finite = KnownFinite()
-    tensors = _renamed(source.read(weights.sha256, checksums, finite), prefixes, title)
+    read = source.read(weights.sha256, checksums, finite, maps=weights.mmap)
+    tensors = _renamed(read, prefixes, title)
     adapted = () if backbone is None else _adapt_channels(tensors, backbone)
     resized = _resize(tensors, targets, weights.resize)
     dropped = () if backbone is None else backbone.dropped_keys

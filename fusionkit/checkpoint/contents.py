@@ -55,7 +55,11 @@ def write_contents(
 
 
 def read_contents(
-    folder: Path, checksums: Mapping[str, str], finite: KnownFinite | None = None
+    folder: Path,
+    checksums: Mapping[str, str],
+    finite: KnownFinite | None = None,
+    *,
+    maps: bool = False,
 ) -> dict[str, Tensor]:
     """Reads all tensors, each file checked against its checksum.
 
@@ -63,6 +67,7 @@ def read_contents(
         folder: where they lie.
         checksums: by name; the files are those of which ``is_contents`` is true.
         finite: takes note of the tensors that hold finite values only.
+        maps: maps the files instead, as ``read_tensors`` says.
 
     Raises:
         CheckpointError: a file is missing or changed, or the index does not say what is in the
@@ -71,14 +76,14 @@ def read_contents(
     for name in checksums:
         check_there(folder / name)
     if TENSORS in checksums:
-        return read_tensors(folder / TENSORS, sha256=checksums[TENSORS], finite=finite)
+        return read_tensors(folder / TENSORS, sha256=checksums[TENSORS], finite=finite, maps=maps)
     index = parse_places(
         read_text(folder / INDEX, checksums[INDEX], most=MAX_HEADER), folder / INDEX
     )
     tensors: dict[str, Tensor] = {}
     places: dict[str, str] = {}
     for name in sorted(set(checksums) - {INDEX}):
-        found = read_tensors(folder / name, sha256=checksums[name], finite=finite)
+        found = read_tensors(folder / name, sha256=checksums[name], finite=finite, maps=maps)
         twice = found.keys() & tensors.keys()
         if twice:
             raise CheckpointError(f"{folder}: {min(twice)!r:.200} stands in two shards")

@@ -23,6 +23,7 @@ def from_pretrained(
     revision: str | None = None,
     token: str | bool | None = None,
     catalog: Catalog | None = None,
+    mmap: bool = False,
 ) -> FusedModel:
     """Gives the model that ``push_to_hub`` wrote, in eval mode, or that of a folder.
 
@@ -39,6 +40,7 @@ def from_pretrained(
         revision: a branch, tag or commit of the repository; by default its main branch.
         token: for repositories that are private; by default what ``hf auth login`` has kept.
         catalog: where names are looked up; by default all installed plugins.
+        mmap: as for ``load``; files in the cache are not written to.
 
     Raises:
         CheckpointError: the hub cannot be reached, has no such repository or revision, keeps it
@@ -51,8 +53,8 @@ def from_pretrained(
     if is_local or Path(name).is_dir():
         if revision is not None:
             raise ConfigError(f"{str(name)!r:.200} is a folder, which has no revision {revision!r}")
-        return load(name, catalog=catalog)
-    return load(_fetch(str(name), revision, token), catalog=catalog)
+        return load(name, catalog=catalog, mmap=mmap)
+    return load(_fetch(str(name), revision, token), catalog=catalog, mmap=mmap)
 
 
 def _check_spelling(name: str) -> None:

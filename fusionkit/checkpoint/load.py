@@ -40,6 +40,7 @@ def load(
     catalog: Catalog | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    mmap: bool = False,
 ) -> FusedModel:
     """Gives the model that ``save`` wrote, in eval mode, at the epoch at which it was saved.
 
@@ -54,6 +55,9 @@ def load(
         device: where to, such as ``"cuda"``; by default the CPU.
         dtype: of all floating-point parameters and buffers, such as ``torch.bfloat16``; by
             default what each was saved with.
+        mmap: maps the files into memory instead of reading them, which takes less time and shares
+            memory between processes. Then nobody may write to them while the model lives, as
+            ``Weights`` says; ``save`` into the same folder does no harm, since it never does.
 
     Raises:
         CheckpointError: a file is missing, changed, of a later format, or does not fit; or a
@@ -69,7 +73,7 @@ def load(
         check_float(dtype)
     path = Path(folder)
     finite = KnownFinite()
-    saved, tensors = _read(path, finite)
+    saved, tensors = _read(path, finite, maps=mmap)
     _check_sizes(saved, tensors, path / CONFIG)
     with Bounds(tensors, path / CONFIG):
         model = _build(saved, catalog or Catalog.installed())
@@ -93,16 +97,16 @@ def load(
         raise CheckpointError(f"{path / CONFIG}: {error}") from error
 
 
-def _read(path: Path, finite: KnownFinite) -> tuple[SavedModel, dict[str, Tensor]]:
+def _read(path: Path, finite: KnownFinite, *, maps: bool) -> tuple[SavedModel, dict[str, Tensor]]:
     """Reads and checks the folder, again if a save replaced it meanwhile."""
     for _ in range(ATTEMPTS - 1):
         before = _identity(path)
         try:
-            return _read_once(path, finite)
+            return _read_once(path, finite, maps=maps)
         except CheckpointError:
             if _identity(path) == before:
                 raise
-    return _read_once(path, finite)
+    return _read_once(path, finite, maps=maps)
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -113,7 +117,9 @@ def _identity(path: Path) -> tuple[int, ...]:
     return (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
-def _read_once(path: Path, finite: KnownFinite) -> tuple[SavedModel, dict[str, Tensor]]:
+def _read_once(
+    path: Path, finite: KnownFinite, *, maps: bool
+) -> tuple[SavedModel, dict[str, Tensor]]:
     try:
         recover(path.absolute())
     except OSError as error:
@@ -127,7 +133,7 @@ def _read_once(path: Path, finite: KnownFinite) -> tuple[SavedModel, dict[str, T
             f"{CONFIG!r} and {TENSORS!r}, or {INDEX!r} with its shards"
         )
     saved = parse_config(read_text(path / CONFIG, checksums.pop(CONFIG)), path / CONFIG)
-    return saved, read_contents(path, checksums, finite)
+    return saved, read_contents(path, checksums, finite, maps=maps)
 
 
 def _no_folder(path: Path) -> str:

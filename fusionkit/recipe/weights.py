@@ -32,6 +32,10 @@ class Weights:
         resize: globs of the branch's names, such as ``"pos_embed"``, that may be interpolated
             to another size.
         sha256: the checksum that the file must have, in hexadecimal digits.
+        mmap: maps the file into memory instead of reading it, which takes a fraction of the time
+            and shares memory between processes. Then nobody may write to the file while the
+            model lives: one that is cut ends the process, one that is changed in place
+            changes what was not trained. To replace it by another file does no harm.
     """
 
     source: str | PathLike[str]
@@ -41,6 +45,7 @@ class Weights:
     missing: tuple[str, ...] = ()
     resize: tuple[str, ...] = ()
     sha256: str | None = None
+    mmap: bool = False
 
     def __post_init__(self) -> None:
         source = fspath(self.source) if isinstance(self.source, PathLike) else self.source
@@ -77,6 +82,8 @@ class Weights:
                 "Weights.sha256 is the file's checksum, 64 hexadecimal digits in lower case, as "
                 f"sha256sum prints it; got {self.sha256!r:.80}"
             )
+        if not isinstance(self.mmap, bool):
+            raise ConfigError(f"Weights.mmap is True or False; got {self.mmap!r:.80}")
 
 
 def is_source(weights: str) -> bool:

@@ -1,8 +1,9 @@
-"""Reads the tensors of a safetensors file into memory of their own."""
+"""Reads the tensors of a safetensors file into memory of their own, or maps them."""
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 from io import FileIO
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def read_tensors(
     sha256: str | None = None,
     finite: KnownFinite | None = None,
     known: Header | None = None,
+    maps: bool = False,
 ) -> dict[str, Tensor]:
     """Reads every tensor, after checking the header.
 
@@ -40,6 +42,9 @@ def read_tensors(
         finite: takes note of the tensors that hold finite values only, which costs least while
             they are read.
         known: the file's header, where it was read before.
+        maps: maps the file instead: its pages are the tensors' memory, and copied where a
+            tensor is written to. Then a file that is later changed in place changes what was
+            not written to, and one that is cut ends the process.
 
     Raises:
         CheckpointError: the file is not a whole safetensors file, or has another checksum.
@@ -55,7 +60,7 @@ def read_tensors(
                 if sha256 is not None:
                     raise _changed(path) from error
                 raise
-            return _read(file, header, path, sha256, finite)
+            return _read(file, header, path, sha256, finite, maps=maps)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
 
@@ -66,17 +71,31 @@ def _read(
     path: Path,
     sha256: str | None,
     finite: KnownFinite | None,
+    *,
+    maps: bool,
 ) -> dict[str, Tensor]:
     digest = None if sha256 is None else hashlib.sha256()
+    begin = file.tell()
     if digest is not None:
-        begin = file.tell()
         file.seek(0)
         digest.update(file.read(begin))
+    mapped = _map(file) if maps and header.tensors else None
     tensors: dict[str, Tensor] = {}
     for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].start):
-        value = torch.empty(entry.shape, dtype=DTYPES[entry.dtype], device="cpu")
+        dtype = DTYPES[entry.dtype]
+        place = begin + entry.start
+        size = entry.end - entry.start
+        if mapped is not None and size and place % dtype.itemsize == 0:
+            if len(mapped) < place + size:
+                raise _cut(path, entry)
+            flat = torch.frombuffer(mapped, dtype=dtype, count=size // dtype.itemsize, offset=place)
+            value, source = flat.view(entry.shape), None
+        else:
+            value, source = torch.empty(entry.shape, dtype=dtype, device="cpu"), file
+            if mapped is not None:  # where the file stands, it was not read so far
+                file.seek(place)
         watches = finite is not None and value.dtype in SUMMED
-        if _fill(value, file, entry, path, digest, watches=watches) and finite is not None:
+        if _fill(value, source, entry, path, digest, watches=watches) and finite is not None:
             finite.add(value)
         tensors[name] = value
     if digest is not None and digest.hexdigest() != sha256:
@@ -87,9 +106,14 @@ def _read(
     return {name: tensors[name] for name in header.tensors}
 
 
+def _map(file: FileIO) -> mmap.mmap:
+    """Gives the whole file as memory, of which what is written to is copied."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
 def _fill(
     value: Tensor,
-    file: FileIO,
+    file: FileIO | None,
     entry: TensorEntry,
     path: Path,
     digest: hashlib._Hash | None,
@@ -98,7 +122,8 @@ def _fill(
 ) -> bool:
     """Reads one tensor's bytes from where the file stands; tells if it watched and all is finite.
 
-    Each chunk is hashed and looked at while the processor still has it in its cache.
+    Each chunk is hashed and looked at while the processor still has it in its cache. Without a
+    file the bytes are there already.
     """
     if not value.numel():
         return False
@@ -107,11 +132,8 @@ def _fill(
     step = CHUNK // value.element_size()
     for start in range(0, len(memory), CHUNK):
         part = memory[start : start + CHUNK]
-        if _read_into(part, file) != len(part):
-            raise CheckpointError(
-                f"{path} was cut short while it was read: {entry.end:,} bytes of data were "
-                "promised; fetch or save it again"
-            )
+        if file is not None and _read_into(part, file) != len(part):
+            raise _cut(path, entry)
         if digest is not None:
             digest.update(part)
         if watches:
@@ -129,6 +151,13 @@ def _read_into(part: memoryview, file: FileIO) -> int:
             break
         done += count
     return done
+
+
+def _cut(path: Path, entry: TensorEntry) -> CheckpointError:
+    return CheckpointError(
+        f"{path} was cut short while it was read: {entry.end:,} bytes of data were "
+        "promised; fetch or save it again"
+    )
 
 
 def _changed(path: Path) -> CheckpointError:

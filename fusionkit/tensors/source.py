@@ -54,6 +54,8 @@ class TensorSource:
         sha256: str | None = None,
         checksums: Mapping[str, str] | None = None,
         finite: KnownFinite | None = None,
+        *,
+        maps: bool = False,
     ) -> dict[str, Tensor]:
         """Gives every tensor by name, each in memory of its own.
 
@@ -61,6 +63,7 @@ class TensorSource:
             sha256: the checksum of the file, in hexadecimal digits; of a single file only.
             checksums: those of several files, by their names.
             finite: takes note of the tensors that hold finite values only.
+            maps: maps the files instead, as ``read_tensors`` says.
 
         Raises:
             CheckpointError: a file has changed since its header was read, is damaged, or has
@@ -74,7 +77,7 @@ class TensorSource:
         tensors: dict[str, Tensor] = {}
         for path, header in self.files.items():
             checksum = sha256 or (checksums or {}).get(path.name)
-            found = read_tensors(path, sha256=checksum, finite=finite, known=header)
+            found = read_tensors(path, sha256=checksum, finite=finite, known=header, maps=maps)
             if found.keys() != header.tensors.keys():
                 raise CheckpointError(f"{path} changed while it was read; read it again")
             tensors.update(found)
