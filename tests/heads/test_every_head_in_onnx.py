@@ -10,16 +10,24 @@ import fusionkit.testing as kit
 from fusionkit.heads.plugin import fusionkit_heads
 from fusionkit.testing.pairs.draw import HEADS
 
+CASES = [
+    *(
+        (name, {option: values[0] for option, values in each.items()})
+        for name, each in HEADS.items()
+    ),
+    ("bilinear", {"project": 6, "reads": "maps"}),
+    ("compact_bilinear", {"width": 33, "reads": "maps"}),
+    ("two_stream_maps", {"fusion": "conv", "hidden": 3}),
+]
+
 
 def test_all_heads_are_asked():
     assert set(HEADS) == set(fusionkit_heads())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HEADS)
-def test_onnx_runtime_gives_the_same_answer(name):
-    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-    small = {option: values[0] for option, values in HEADS[name].items()}
-    make = partial(fusionkit_heads()[name], **small)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{o}" for n, o in CASES])
+def test_onnx_runtime_gives_the_same_answer(name, options):
+    make = partial(fusionkit_heads()[name], **options)
     report = kit.check_head(make, only=["exports_to_onnx"])
     assert report["exports_to_onnx"].status == "passed"
