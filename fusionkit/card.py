@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from inspect import getdoc
 from typing import Literal
 
-__all__ = ["Card", "card_of"]
+__all__ = ["Card", "card_of", "is_called"]
+
+SHORTEST = 3
+"""Fewer letters begin the words of too many sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,15 @@ def card_of(factory: object) -> Card | None:
     """Gives the card of a head's factory, ``None`` where it has none."""
     card = getattr(factory, "card", None)
     return card if isinstance(card, Card) else None
+
+
+def is_called(factory: object, word: str) -> bool:
+    """Tells whether a docstring's first line has a word, or words of which these are the initials.
+
+    So ``"tfn"`` and ``"gmu"`` are found, whatever the names under which heads are registered.
+    """
+    first = (getdoc(factory) or "").partition("\n")[0]
+    words = re.findall(r"[^\W_]+", first.lower())
+    asked = word.lower()
+    initials = "".join(each[0] for each in words)
+    return len(asked) >= SHORTEST and (asked in words or asked in initials)

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeAlias, TypeVar
 
-from fusionkit.errors import ConfigError, PluginError, did_you_mean
+from fusionkit.card import is_called
+from fusionkit.errors import ConfigError, PluginError, did_you_mean, suggest_names
 from fusionkit.plugins.discovery import Skipped
 from fusionkit.plugins.installed import installed_plugins
 from fusionkit.plugins.plugin import OWN_HEADS, Kind, Plugin
@@ -209,6 +210,7 @@ class Catalog:
         """Refuses a name without a plugin's before it, with near names of all plugins."""
         hint = did_you_mean(name, self._names(kind, None, None))
         if kind == "head":
+            hint = self._meant_by(name) or hint
             raise ConfigError(
                 f"there is no head {name!r}.{hint} `fusionkit list --kind head` shows all; "
                 "a plugin's head is written 'plugin/name'"
@@ -217,6 +219,11 @@ class Catalog:
             f"a backbone's name is 'provider/model', for example 'timm/resnet18'; got {name!r}."
             + hint
         )
+
+    def _meant_by(self, word: str) -> str:
+        """Suggests the heads of which a word or an abbreviation is another name."""
+        names = self._names("head", None, None)
+        return suggest_names([name for name in names if is_called(self.head(name).factory, word)])
 
 
 def _matches(prefix: str, name: str, pattern: str | None) -> bool:

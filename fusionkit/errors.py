@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
@@ -21,6 +21,7 @@ __all__ = [
     "TrainingError",
     "did_you_mean",
     "some_of",
+    "suggest_names",
 ]
 
 LONGEST_NAME = 200
@@ -98,7 +99,13 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     near = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     if not near:
         return ""
-    candidates = [candidate for lower in near for candidate in by_lower[lower]][:3]
-    quoted = [repr(prefix + candidate) for candidate in candidates]
+    return suggest_names([prefix + each for lower in near for each in by_lower[lower]])
+
+
+def suggest_names(names: Sequence[str], most: int = 3) -> str:
+    """Gives ``" Did you mean 'a' or 'b'?"`` with the first of some names, or an empty string."""
+    quoted = [repr(name) for name in names[:most]]
+    if not quoted:
+        return ""
     listed = quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
     return f" Did you mean {listed}?"

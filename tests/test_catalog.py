@@ -90,6 +90,15 @@ def test_an_unknown_backbone_is_answered_with_near_names(catalog, name, said):
 
 
 @pytest.mark.parametrize(
+    ("word", "head"),
+    [("gmu", "gated_multimodal"), ("TFN", "tensor_fusion"), ("lmf", "low_rank_fusion")],
+)
+def test_a_head_is_found_by_what_its_field_calls_it(word, head):
+    with pytest.raises(ConfigError, match=f"there is no head '{word}'. Did you mean '{head}'"):
+        Catalog.installed().head(word)
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         (
