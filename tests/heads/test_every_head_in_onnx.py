@@ -28,6 +28,9 @@ def test_all_heads_are_asked():
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{o}" for n, o in CASES])
 def test_onnx_runtime_gives_the_same_answer(name, options):
+    if name == "compact_bilinear":
+        old = "ONNX Runtime before 1.27 refuses the one-sided inverse DFT that ONNX has"
+        pytest.importorskip("onnxruntime", minversion="1.27", reason=old)
     make = partial(fusionkit_heads()[name], **options)
     report = kit.check_head(make, only=["exports_to_onnx"])
     assert report["exports_to_onnx"].status == "passed"

@@ -376,7 +376,8 @@ class OtherWhenTrainedCompiled(Scaled):
 
 class OtherWhenExported(Scaled):
     def scale(self) -> Tensor:
-        return self.weight * (2.0 if torch.compiler.is_exporting() else 1.0)
+        exported = torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
+        return self.weight * (2.0 if exported else 1.0)  # torch 2.11 calls both exporting
 
 
 class CompilesAfterAll(Scaled):

@@ -29,9 +29,11 @@ class EmptiedProvider:
         self.subject = subject
         self.asked_for: list[str | None] = []
 
-    @property
-    def catalog(self) -> Catalog:
-        """A catalog in which it is the plugin ``subject``."""
+    def make_catalog(self) -> Catalog:
+        """Gives a catalog in which it is the plugin ``subject``.
+
+        No property: the oldest pluggy reads all attributes of a plugin that it is given.
+        """
         return Catalog().with_plugin("subject", self)
 
     def build(
