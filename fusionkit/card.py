@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from inspect import getdoc
 from typing import Literal
 
 __all__ = ["Card", "card_of", "is_called"]
-
-SHORTEST = 3
-"""Fewer letters begin the words of too many sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +48,15 @@ def card_of(factory: object) -> Card | None:
 
 
 def is_called(factory: object, word: str) -> bool:
-    """Tells whether a docstring's first line has a word, or words of which these are the initials.
+    """Tells whether a docstring's first line gives a head an abbreviation.
 
-    So ``"tfn"`` and ``"gmu"`` are found, whatever the names under which heads are registered.
+    That is a word in capitals (``"..., TFN"``), or the initials of the words that it begins with
+    (``"Gated multimodal unit: ..."`` is called ``"gmu"``).
     """
+    while isinstance(factory, partial):
+        factory = factory.func
     first = (getdoc(factory) or "").partition("\n")[0]
-    words = re.findall(r"[^\W_]+", first.lower())
-    asked = word.lower()
-    initials = "".join(each[0] for each in words)
-    return len(asked) >= SHORTEST and (asked in words or asked in initials)
+    capitals = {each.lower() for each in re.findall(r"\b\w*[A-Z]{2}\w*\b", first)}
+    begins = re.match(r"[\w -]*", first)
+    initials = "".join(each[0] for each in re.findall(r"\w+", begins[0] if begins else ""))
+    return len(word) > 1 and word.lower() in {*capitals, initials.lower()}

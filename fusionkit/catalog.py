@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeAlias, TypeVar
 
 from fusionkit.card import is_called
-from fusionkit.errors import ConfigError, PluginError, did_you_mean, suggest_names
+from fusionkit.errors import ConfigError, PluginError, did_you_mean, near_names, suggest_names
 from fusionkit.plugins.discovery import Skipped
 from fusionkit.plugins.installed import installed_plugins
 from fusionkit.plugins.plugin import OWN_HEADS, Kind, Plugin
@@ -208,22 +208,27 @@ class Catalog:
 
     def _refuse_bare(self, kind: Kind, name: str) -> NoReturn:
         """Refuses a name without a plugin's before it, with near names of all plugins."""
-        hint = did_you_mean(name, self._names(kind, None, None))
         if kind == "head":
-            hint = self._meant_by(name) or hint
+            near = near_names(name, self._names(kind, None, None))
+            meant = dict.fromkeys((*self._heads_called(name), *near))
             raise ConfigError(
-                f"there is no head {name!r}.{hint} `fusionkit list --kind head` shows all; "
-                "a plugin's head is written 'plugin/name'"
+                f"there is no head {name!r}.{suggest_names(list(meant))} `fusionkit list --kind "
+                "head` shows all; a plugin's head is written 'plugin/name'"
             )
         raise ConfigError(
             f"a backbone's name is 'provider/model', for example 'timm/resnet18'; got {name!r}."
-            + hint
+            + did_you_mean(name, self._names(kind, None, None))
         )
 
-    def _meant_by(self, word: str) -> str:
-        """Suggests the heads of which a word or an abbreviation is another name."""
-        names = self._names("head", None, None)
-        return suggest_names([name for name in names if is_called(self.head(name).factory, word)])
+    def _heads_called(self, word: str) -> Iterator[str]:
+        """Gives the heads that have a word as an abbreviation; those that fail have none."""
+        for name in self._names("head", None, None):
+            try:
+                factory = self.head(name).factory
+            except PluginError:
+                continue  # told by whoever asks for it
+            if is_called(factory, word):
+                yield name
 
 
 def _matches(prefix: str, name: str, pattern: str | None) -> bool:

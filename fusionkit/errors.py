@@ -20,6 +20,7 @@ __all__ = [
     "ResumeError",
     "TrainingError",
     "did_you_mean",
+    "near_names",
     "some_of",
     "suggest_names",
 ]
@@ -91,15 +92,18 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
         known: what could have been meant.
         prefix: shown before each near name, and not compared.
     """
+    return suggest_names([prefix + near for near in near_names(name, known)])
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Gives the names that are written much like one, the nearest first."""
     if len(name) > LONGEST_NAME:
-        return ""
+        return []
     by_lower: dict[str, list[str]] = {}
     for candidate in dict.fromkeys(known):
         by_lower.setdefault(candidate.lower(), []).append(candidate)
     near = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
-    if not near:
-        return ""
-    return suggest_names([prefix + each for lower in near for each in by_lower[lower]])
+    return [each for lower in near for each in by_lower[lower]]
 
 
 def suggest_names(names: Sequence[str], most: int = 3) -> str:

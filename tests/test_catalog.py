@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pytest
@@ -96,6 +97,35 @@ def test_an_unknown_backbone_is_answered_with_near_names(catalog, name, said):
 def test_a_head_is_found_by_what_its_field_calls_it(word, head):
     with pytest.raises(ConfigError, match=f"there is no head '{word}'. Did you mean '{head}'"):
         Catalog.installed().head(word)
+
+
+def test_a_head_that_fails_keeps_no_hint_back():
+    class Lazy(Mapping):
+        def __getitem__(self, name):
+            raise ImportError("not there")
+
+        def __iter__(self):
+            return iter(("broken",))
+
+        def __len__(self):
+            return 1
+
+    class Plugin:
+        @fk.hookimpl
+        def fusionkit_heads(self):
+            return Lazy()
+
+    catalog = Catalog.installed().with_plugin("stranger", Plugin())
+    with pytest.raises(ConfigError, match=r"no head 'conct'\. Did you mean 'concat'"):
+        catalog.head("conct")
+
+
+@pytest.mark.parametrize("word", ["the", "projected", "function", "fim", "a"])
+def test_common_words_are_no_abbreviations(word):
+    from fusionkit.card import is_called
+
+    catalog = Catalog.installed()
+    assert not [name for name in catalog.heads() if is_called(catalog.head(name).factory, word)]
 
 
 @pytest.mark.parametrize(

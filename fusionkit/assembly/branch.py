@@ -11,6 +11,7 @@ from fusionkit.assembly.factory import call_factory
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.assembly.options import check_options
 from fusionkit.assembly.uninitialised import build_uninitialised
+from fusionkit.assembly.unread import find_unread
 from fusionkit.assembly.weights import fill_trunk, refuse_pickle
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
@@ -18,7 +19,7 @@ from fusionkit.errors import AssemblyError, ConfigError
 from fusionkit.features import Reads
 from fusionkit.head import FusionHead
 from fusionkit.model.anatomy import read_anatomy, trunk_of
-from fusionkit.model.measure import measure_stages, unread_parameters
+from fusionkit.model.measure import measure_stages
 from fusionkit.model.part import Part
 from fusionkit.recipe.values import Branch
 from fusionkit.recipe.weights import Weights, is_source
@@ -128,19 +129,10 @@ def build_part(name: str, branch: Branch, backbone: Backbone, head: FusionHead) 
             )
         named = trunk_of(backbone).named_parameters()
         declared = frozenset(key for key, value in named if value.requires_grad)
-        learnable = declared - _unread(backbone, reads) if declared else declared
+        learnable = declared - find_unread(backbone, reads) if declared else declared
     except (AssemblyError, ConfigError) as error:
         raise AssemblyError(f"branch {name!r} ({branch.backbone}): {error}") from error
     return Part(branch, anatomy, reads, learnable)
-
-
-def _unread(backbone: Backbone, reads: Reads) -> frozenset[str]:
-    """Gives what it does not depend on what is read, as the backbone says or as a twin shows."""
-    if not reads.maps and reads.vector != reads.logits:
-        said = backbone.unread.get("vector" if reads.vector else "logits")
-        if said is not None:
-            return frozenset(said)
-    return unread_parameters(backbone, reads)
 
 
 def _reads(name: str, head: FusionHead) -> Reads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 from io import FileIO
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """Reads every tensor, after checking the header.
 
-    The bytes are read out of the file, each tensor's into memory of its own, so that a file that
-    is later changed or cut does not reach into a running program, what is loaded is what the
-    checksum was taken of, and no more memory is held than the tensors take.
+    Unless the file is mapped, its bytes are read, each tensor's into memory of its own, so that a
+    file that is later changed or cut does not reach into a running program, what is loaded is what
+    the checksum was taken of, and no more memory is held than the tensors take.
 
     Args:
         path: of the file.
@@ -106,9 +107,13 @@ def _read(
     return {name: tensors[name] for name in header.tensors}
 
 
-def _map(file: FileIO) -> mmap.mmap:
+def _map(file: FileIO) -> memoryview:
     """Gives the whole file as memory, of which what is written to is copied."""
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    own = f"/proc/self/fd/{file.fileno()}"
+    if not os.path.exists(own):  # a system without it, where the map keeps a descriptor open
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    size = os.fstat(file.fileno()).st_size
+    return torch.from_file(own, shared=False, size=size, dtype=torch.uint8).numpy().data
 
 
 def _fill(

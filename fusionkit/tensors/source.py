@@ -57,7 +57,7 @@ class TensorSource:
         *,
         maps: bool = False,
     ) -> dict[str, Tensor]:
-        """Gives every tensor by name, each in memory of its own.
+        """Gives every tensor by name, each in memory of its own unless it is mapped.
 
         Args:
             sha256: the checksum of the file, in hexadecimal digits; of a single file only.

@@ -79,6 +79,18 @@ def test_a_model_that_is_another_by_now_is_run(monkeypatch):
     assert describe(source, 3, False, {}).embed_dim != wrong.embed_dim
 
 
+def test_a_name_that_was_registered_anew_is_run(monkeypatch):
+    original = timm.models.model_entrypoint("test_resnet")
+
+    def mine(**options):
+        return original(**options)
+
+    mine.__module__ = "somebody.elses"
+    monkeypatch.setitem(timm.models._registry._model_entrypoints, "test_resnet", mine)
+    monkeypatch.setattr(room, "recall", lambda *_: pytest.fail("it was taken for timm's own"))
+    assert describe(find_source("test_resnet", None), 3, False, {}).embed_dim == 96
+
+
 def test_of_another_timm_nothing_is_known(monkeypatch):
     monkeypatch.setattr(timm, "__version__", "0.0.1")
     assert recalled("test_resnet") is None

@@ -102,6 +102,38 @@ def test_a_cut_file_is_refused_before_it_is_touched(tmp_path: Path) -> None:
             read_tensors(path, known=header, maps=True)
 
 
+@pytest.mark.parametrize("has_proc", [True, False])
+def test_with_and_without_proc_it_is_the_same(tmp_path, monkeypatch, has_proc) -> None:
+    path = write(tmp_path, {"a": torch.arange(5000.0)})
+    before = path.read_bytes()
+    if not has_proc:
+        monkeypatch.setattr("fusionkit.tensors.read.os.path.exists", lambda _: False)
+    found = read_tensors(path, maps=True)["a"]
+    assert found.equal(torch.arange(5000.0))
+    found.zero_()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="a map keeps its file open here")
+def test_no_file_is_kept_open(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a": torch.ones(5000)})
+    before = len(os.listdir("/proc/self/fd"))
+    kept = [read_tensors(path, maps=True) for _ in range(5)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert all(each["a"].eq(1).all() for each in kept)
+
+
+def test_truth_values_and_empty_tensors_are_looked_at(tmp_path: Path) -> None:
+    tensors = {"first": torch.empty(0, 3), "some": torch.ones(9), "last": torch.empty(0)}
+    path = write(tmp_path, tensors)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_tensors(path, sha256=checksum, maps=True)["last"].shape == (0,)
+    header = json.dumps({"a": entry(0, 2, "BOOL", (2,))})
+    wrong = raw_file(tmp_path / "bool.safetensors", header, b"\x01\x02")
+    with pytest.raises(fk.CheckpointError, match="of type BOOL, but not all 0 and 1"):
+        read_tensors(wrong, maps=True)
+
+
 def test_a_file_without_tensors(tmp_path: Path) -> None:
     assert read_tensors(write(tmp_path, {}), maps=True) == {}
 

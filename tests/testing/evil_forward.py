@@ -691,14 +691,14 @@ class DetachesItsStem(Sound):
         return maps
 
 
-@caught_by("every_parameter_learns", "`unread` is wrong about the vector: top.weight is said")
+@caught_by("every_parameter_learns", "`unread` has top.weight, but the vector depends on it")
 class CallsItsTopUnread(Sound):
     unread: Mapping[str, tuple[str, ...]] = {"vector": ("top.weight",)}
 
 
-@caught_by("every_parameter_learns", "`unread` says something of 'maps', which it does not give")
+@caught_by("every_parameter_learns", "`unread` speaks of logits, and it has no classifier")
 class KnowsTooMuch(Sound):
-    unread: Mapping[str, tuple[str, ...]] = {"maps": ()}
+    unread: Mapping[str, tuple[str, ...]] = {"logits": ()}
 
 
 @caught_by("every_parameter_learns", "get no gradient in train mode")

@@ -38,7 +38,8 @@ class Adaptive(FusionHead):
 
     Gives log softmax(s Σ w_i log softmax(z_i)) over a linear classifier for each branch and one
     for all vectors side by side, with weights w on the simplex and a sharpness s. Meant to do no
-    harm: a branch that helps nothing gets no weight, however few samples there are to see it.
+    harm: a branch that helps nothing gets next to no weight, however few samples there are to
+    see it.
 
     ``fusionkit.fit_head`` sets everything from the training samples of frozen branches: linear
     classifiers by logistic regression, how much each is penalised by five-fold cross-validation
@@ -194,15 +195,12 @@ class Adaptive(FusionHead):
     def _prior(self, shares: Mapping[str, float]) -> Tensor:
         """Gives what evidence has to say of the weights, from the shares of what has vectors.
 
-        What has scores of its own counts as one of all branches. The joint classifier, which
-        keeps to the shares itself, has as much as all others with vectors together.
+        Of scores that a branch brings along it says nothing, which a 0 stands for. The joint
+        classifier, which keeps to the shares itself, has as much as all others together.
         """
-        branches = len(self.scores.names)
-        vectors = len(shares) / branches * (0.5 if self.joint is not None else 1.0)
-        known = {name: vectors * share for name, share in shares.items()}
-        known[JOINT] = vectors
-        weights = [known.get(name, 1 / branches) for name in self.weights.names]
-        prior = torch.tensor(weights, dtype=torch.float64).clamp_min(DOUBT)
+        known = {**shares, JOINT: 1.0}
+        prior = torch.tensor([known.get(name, 0) for name in self.weights.names])
+        prior = torch.where(prior > 0, prior.double().clamp_min(DOUBT), 0)
         return prior / prior.sum()
 
     def _fit_pool(self, held: list[Tensor], labels: Tensor, prior: Tensor | None) -> None:
@@ -210,6 +208,7 @@ class Adaptive(FusionHead):
         stacked = torch.stack(held)
         repeats, count, classes = stacked.shape[1:]
         smoothing = classes / (count + classes)
+        told = None if prior is None else (prior > 0).nonzero().squeeze(1).to(stacked.device)
         known = labels.repeat(repeats)
 
         def loss(free: Tensor) -> Tensor:
@@ -218,7 +217,7 @@ class Adaptive(FusionHead):
             misfit = F.cross_entropy(pooled, known, label_smoothing=smoothing)
             if prior is None:
                 return misfit
-            departure = -(prior.to(free) * free[1:].log_softmax(0)).sum()
+            departure = -(prior.to(free)[told] * free[1:][told].log_softmax(0)).sum()
             return misfit + COUNTED / count * departure
 
         found = minimise(loss, stacked.new_zeros(len(stacked) + 1))

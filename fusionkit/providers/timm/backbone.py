@@ -48,7 +48,7 @@ class TimmBackbone(Backbone):
         self.first_layers = description.first_layers
         self.dropped_keys = description.dropped_keys
         self.no_weight_decay = description.no_weight_decay
-        self.unread = description.unread
+        self.unread = dict(description.unread)
         self._level_indices = description.level_indices
         self._pools = description.pools
         self.trunk = trunk

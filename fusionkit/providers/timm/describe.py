@@ -71,8 +71,12 @@ class _Question:
     @property
     def is_default(self) -> bool:
         """Whether the model is built as timm builds it where nothing is said."""
+        from timm.models import model_entrypoint
+
         plain = self.source.is_registered and not self.source.options and not self.options
-        return plain and self.in_channels == RGB
+        if not plain or self.in_channels != RGB:
+            return False  # a name may be registered anew, with other defaults
+        return model_entrypoint(self.source.architecture).__module__.startswith("timm.models.")
 
     def identity(self) -> tuple[object, ...]:
         source = self.source

@@ -167,6 +167,33 @@ def test_stock_classifiers_are_weighed_by_what_they_say_of_the_samples():
     assert head.weights.as_dict()["good"] > 0.9
 
 
+def make_mixed(count, seed):
+    """Gives vectors that tell four classes apart, logits of another branch that do not, labels."""
+    vectors, labels = make_data({"good": 3.0}, count=count, classes=4, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    return vectors["good"].vector, 5 * torch.randn(count, 4, generator=generator), labels
+
+
+@pytest.mark.parametrize("count", [8, 20])
+def test_evidence_says_nothing_of_scores_that_a_branch_brings_along(count):
+    inputs = {"good": fk.HeadInput(6), "bad": fk.HeadInput(6, num_classes=4)}
+    means = {("good",): 0.0, ("bad", "good"): 0.0}
+    for seed in range(4):
+        vectors, logits, labels = make_mixed(count + 1000, seed)
+
+        def rows(which, names, vectors=vectors, logits=logits):
+            both = {"good": fk.Features(vectors[which]), "bad": fk.Features(logits=logits[which])}
+            return {name: both[name] for name in names}
+
+        for names in means:
+            head = Adaptive({n: inputs[n] for n in names}, num_classes=4, norm="none").eval()
+            head.fit(rows(slice(count), names), labels[:count])
+            answer = head(rows(slice(count, None), names))
+            means[names] += accuracy(answer, labels[count:]) / 4
+        assert head.weights.as_dict()["bad"] < 0.25
+    assert means["bad", "good"] > means["good",] - 0.03
+
+
 def test_where_a_branch_is_absent_the_others_answer_without_the_joint_classifier():
     features, labels = make_data({"a": 3.0, "b": 3.0})
     head = build(features)

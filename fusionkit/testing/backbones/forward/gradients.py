@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from fusionkit.assembly.unread import OUTPUTS, check_unread
 from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError
 from fusionkit.features import Features, Reads
@@ -74,22 +75,21 @@ def _readings(subject: BackboneSubject) -> dict[str, Reads]:
 
 def _said_wrongly(subject: BackboneSubject) -> Iterator[Finding]:
     """Tells where ``unread`` is not what ``compose`` would find."""
-    known = {"vector": Reads(vector=True), "logits": Reads(logits=True)}
-    for what, names in subject.pristine.unread.items():
-        if what not in known or (what == "logits" and subject.pristine.num_classes is None):
-            yield Finding(
-                f"`unread` says something of {what!r}, which it does not give",
-                "say what the 'vector' does not depend on, and the 'logits' if there are any",
-            )
+    backbone, todo = subject.pristine, "leave `unread` out, and it is found out when needed"
+    try:
+        check_unread(backbone)
+    except AssemblyError as error:
+        yield Finding(str(error), todo)
+        return
+    for output, names in backbone.unread.items():
+        if output == "logits" and backbone.num_classes is None:
+            yield Finding("`unread` speaks of logits, and it has no classifier", todo)
             continue
-        found = _unread(subject, known[what], otherwise=names)
-        if found != set(names):
-            yield Finding(
-                f"`unread` is wrong about the {what}: {some(sorted(found ^ set(names)))} "
-                f"{'is' if len(found ^ set(names)) == 1 else 'are'} said to be of no use and "
-                "read, or the other way round",
-                "leave `unread` out, and it is found out when a model is composed",
-            )
+        found = _unread(subject, OUTPUTS[output], otherwise=names)
+        if read := sorted(set(names) - found):
+            yield Finding(f"`unread` has {some(read)}, but the {output} depends on it", todo)
+        if left := sorted(found - set(names)):
+            yield Finding(f"`unread` lacks {some(left)}: the {output} does not depend on it", todo)
 
 
 def _only_in_training(subject: BackboneSubject, missing: set[str], reads: Reads) -> set[str]:
