@@ -25,7 +25,7 @@ def shortcuts() -> Iterator[None]:
     ordered dictionaries, nearly always empty, and copying them is what copying it costs.
     """
     with (
-        patch("fusionkit.assembly.branch.unread_parameters", _remembering()),
+        patch("fusionkit.assembly.unread.unread_parameters", _remembering()),
         patch.dict("copy._deepcopy_dispatch", {OrderedDict: _copy_ordered}),
     ):
         yield

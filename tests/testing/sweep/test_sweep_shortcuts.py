@@ -7,7 +7,7 @@ import torch
 from toys import TinyNet
 
 import fusionkit as fk
-from fusionkit.assembly import branch
+from fusionkit.assembly import unread
 from fusionkit.testing.sweep.shortcuts import shortcuts
 
 
@@ -43,12 +43,12 @@ def test_an_equal_backbone_is_measured_once() -> None:
 
     catalog = fk.Catalog.installed().with_plugin("counted", Offer())
     written = fk.Branch("counted/net", weights=None)
-    whole = branch.unread_parameters
+    whole = unread.unread_parameters
     with shortcuts():
         first, second = (fk.compose({"a": written}, "concat", 3, catalog=catalog) for _ in range(2))
         assert len(runs) == 1
         fk.compose({"a": fk.Branch("counted/net", weights=None, in_channels=1)}, "concat", 3,
                    catalog=catalog)  # fmt: skip
         assert len(runs) == 2
-    assert branch.unread_parameters is whole
+    assert unread.unread_parameters is whole
     assert first.parts["a"].learning(0) == second.parts["a"].learning(0) != frozenset()
