@@ -23,7 +23,8 @@ MODELS = (
 )
 
 pytestmark = pytest.mark.skipif(
-    not path_for(timm.__version__).is_file(), reason=f"nothing is known of timm {timm.__version__}"
+    not path_for(timm.__version__).is_file(),
+    reason=f"no descriptions of timm {timm.__version__}: write_descriptions.py makes them",
 )
 
 
@@ -35,7 +36,7 @@ def _forget():
 
 
 def recalled(name, keeps=False):
-    return recall(*ways_of(name)[keeps])
+    return recall(ways_of(name)[keeps])
 
 
 @pytest.mark.parametrize("keeps", [False, True])
@@ -50,7 +51,7 @@ def test_what_is_known_is_what_running_shows(name, keeps):
 
 def test_every_model_is_known_with_and_without_its_classifier():
     ways = [way for name in timm.list_models() for way in ways_of(name)]
-    assert [way for way in ways if recall(*way) is None] == []
+    assert [way for way in ways if recall(way) is None] == []
 
 
 class WasRunError(Exception):
@@ -98,9 +99,9 @@ def test_of_another_timm_nothing_is_known(monkeypatch):
 
 
 def test_a_tag_for_another_size_is_described_by_itself():
-    name, size, keeps, has = ways_of("convnext_base")[0]
-    assert recall(name, size, keeps, has) is not None
-    assert recall(name, (size[0] + 32, size[1]), keeps, has) is None
+    way = ways_of("convnext_base")[0]
+    assert recall(way) is not None
+    assert recall(way._replace(size=(way.size[0] + 32, way.size[1]))) is None
 
 
 def test_a_model_is_known_by_class_names_and_shapes():

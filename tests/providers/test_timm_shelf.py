@@ -8,7 +8,7 @@ import pytest
 
 import fusionkit as fk
 from fusionkit.providers.timm.description import Description
-from fusionkit.providers.timm.shelf import look_up, write_shelf
+from fusionkit.providers.timm.shelf import Known, Way, look_up, write_shelf
 
 PLAIN = Description(
     embed_dim=8,
@@ -38,42 +38,42 @@ FULL = replace(
     unread={"vector": ("fc.weight",), "logits": ("token",)},
 )
 WAYS = {
-    ("net", (96, 96), False, True): ("timm.Net 12ab", PLAIN),
-    ("net", (96, 96), True, True): ("timm.Net 34cd", FULL),
-    ("net", (224, 96), False, True): ("timm.Net 12ab", PLAIN),
-    ("net2", (96, 96), False, False): ("timm.Net 56ef", replace(PLAIN, pools=True)),
+    Way("net", (96, 96), False, True): Known("timm.Net 12ab", PLAIN),
+    Way("net", (96, 96), True, True): Known("timm.Net 34cd", FULL),
+    Way("net", (224, 96), False, True): Known("timm.Net 12ab", PLAIN),
+    Way("net2", (96, 96), False, False): Known("timm.Net 56ef", replace(PLAIN, pools=True)),
 }
-TEXT = write_shelf((way, *found) for way, found in WAYS.items())
+TEXT = write_shelf(WAYS)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS, ids=str)
 def test_what_was_written_is_found(way):
-    assert look_up(TEXT, *way) == WAYS[way]
+    assert look_up(TEXT, way) == WAYS[way]
 
 
 @pytest.mark.parametrize(
     "way",
     [
-        ("ne", (96, 96), False, True),
-        ("net", (96, 96), False, False),
-        ("net", (96, 9), False, True),
-        ("et", (96, 96), True, True),
-        ("net2", (96, 96), False, True),
+        Way("ne", (96, 96), False, True),
+        Way("net", (96, 96), False, False),
+        Way("net", (96, 9), False, True),
+        Way("et", (96, 96), True, True),
+        Way("net2", (96, 96), False, True),
     ],
 )
 def test_nothing_else_is(way):
-    assert look_up(TEXT, *way) is None
-    assert look_up("", *way) is None
+    assert look_up(TEXT, way) is None
+    assert look_up("", way) is None
 
 
 def test_what_is_read_off_the_model_is_left_out():
     decays = replace(PLAIN, no_weight_decay=frozenset(("token",)))
     way = next(iter(WAYS))
-    assert look_up(write_shelf([(way, "x y", decays)]), *way) == ("x y", PLAIN)
+    assert look_up(write_shelf({way: Known("x y", decays)}), way) == Known("x y", PLAIN)
 
 
 def test_the_order_does_not_matter_and_parts_stand_once():
-    again = write_shelf((way, *found) for way, found in reversed(WAYS.items()))
+    again = write_shelf(dict(reversed(WAYS.items())))
     assert again == TEXT
     assert TEXT.count('"stem"') == 1
     assert len([line for line in TEXT.splitlines() if line.startswith("=")]) == 4

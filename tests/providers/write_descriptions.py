@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -18,18 +18,15 @@ import timm
 import torch
 
 import fusionkit as fk
+from fusionkit.assembly.unread import OUTPUTS
 from fusionkit.model.measure import unread_parameters
 from fusionkit.providers.timm import describe
-from fusionkit.providers.timm.create import create_model
-from fusionkit.providers.timm.description import Description
-from fusionkit.providers.timm.known import Known, identify, path_for
+from fusionkit.providers.timm.known import identify, path_for
 from fusionkit.providers.timm.names import find_source
 from fusionkit.providers.timm.plugin import TimmModels
-from fusionkit.providers.timm.shelf import Way, write_shelf
+from fusionkit.providers.timm.shelf import Known, Way, write_shelf
 
 __all__ = ["measure", "ways_of"]
-
-READS = {"vector": fk.Reads(vector=True), "logits": fk.Reads(logits=True)}
 
 
 def measure(name: str, *, keeps: bool) -> Known:
@@ -40,43 +37,40 @@ def measure(name: str, *, keeps: bool) -> Known:
         warnings.simplefilter("ignore")
         with torch.device("meta"):
             backbone = TimmModels()[name](weights=None, num_classes=classes)
-            model = create_model(source, 3, keeps, {})
         description = describe.describe(source, 3, keeps, {})
-        unread = {}
-        for what, reads in READS.items() if keeps else list(READS.items())[:1]:
-            unread[what] = tuple(sorted(unread_parameters(backbone, reads)))
-    return Known(identify(model), replace(description, unread=unread))
+        unread = {
+            output: tuple(sorted(unread_parameters(backbone, reads)))
+            for output, reads in OUTPUTS.items()
+            if keeps or not reads.logits
+        }
+    return Known(identify(backbone.trunk), replace(description, unread=unread))
 
 
 def ways_of(name: str) -> list[Way]:
     """Gives the two ways to build a model, or the one if it has no classifier."""
     source = find_source(name, None)
-    has = source.num_classes > 0
-    size = describe.input_size(source, {})
     return [
-        (source.architecture, size, keeps, has) for keeps in ((False, True) if has else (False,))
+        describe.way_of(source, keeps) for keeps in (False, True)[: 1 + bool(source.num_classes)]
     ]
 
 
-def measure_ways(name: str) -> tuple[str, list[tuple[Way, str, Description]], str]:
-    """Gives what is found of a model, and what it failed by; it is then described when used."""
-    found = []
+def measure_ways(name: str) -> tuple[dict[Way, Known], str]:
+    """Gives what is found of a model, or what it failed by; it is then described when used."""
     try:
-        for way in ways_of(name):
-            known = measure(name, keeps=way[2])
-            found.append((way, known.model, known.description))
+        return {way: measure(name, keeps=way.keeps_classifier) for way in ways_of(name)}, ""
     except fk.FusionKitError as error:
-        return name, [], str(error)
-    return name, found, ""
+        return {}, f"{name}: {error}"
 
 
-def measure_all(names: Sequence[str], jobs: int) -> Iterator[tuple[Way, str, Description]]:
+def measure_all(names: Sequence[str], jobs: int) -> dict[Way, Known]:
     """Gives what is found of all models, and says of which nothing is."""
+    known: dict[Way, Known] = {}
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for name, found, failure in pool.map(measure_ways, names):
+        for found, failure in pool.map(measure_ways, names):
+            known |= found
             if failure:
-                print(f"{name}: {failure}", file=sys.stderr)
-            yield from found
+                print(failure, file=sys.stderr)
+    return known
 
 
 def main() -> None:

@@ -23,10 +23,11 @@ from fusionkit.providers.timm.description import Description
 from fusionkit.providers.timm.empty import Born, Snapshot, give_memory
 from fusionkit.providers.timm.known import identify, recall
 from fusionkit.providers.timm.names import Source
+from fusionkit.providers.timm.shelf import Way
 from fusionkit.providers.timm.stages import find_stages
 from fusionkit.providers.timm.trace import REFUSALS, Trace, find_sizes, trace_model
 
-__all__ = ["describe", "input_size"]
+__all__ = ["describe", "input_size", "way_of"]
 
 RGB = 3
 
@@ -68,16 +69,6 @@ class _Question:
     key: str
     spare: list[nn.Module] | None
 
-    @property
-    def is_default(self) -> bool:
-        """Whether the model is built as timm builds it where nothing is said."""
-        from timm.models import model_entrypoint
-
-        plain = self.source.is_registered and not self.source.options and not self.options
-        if not plain or self.in_channels != RGB:
-            return False  # a name may be registered anew, with other defaults
-        return model_entrypoint(self.source.architecture).__module__.startswith("timm.models.")
-
     def identity(self) -> tuple[object, ...]:
         source = self.source
         place = (source.name, source.is_registered, repr(source.description), repr(source.options))
@@ -95,16 +86,46 @@ def _describe(question: _Question) -> Description:
     source, channels, keeps = question.source, question.in_channels, question.keeps_classifier
     born = None if question.spare is None else Born()
     model = create_model(source, channels, keeps, question.options, device="meta", born=born)
-    size = input_size(source, question.options)
-    if question.is_default:
-        known = recall(source.architecture, size, keeps, source.num_classes > 0)
-        if known is not None and known.model == identify(model):
-            if question.spare is not None and born is not None and give_memory(model, born):
-                question.spare.append(model)
-            parameters = [name for name, _ in model.named_parameters()]
-            return replace(known.description, no_weight_decay=_no_weight_decay(model, parameters))
-    before = Snapshot(model)
+    before = None
+    description = _recall(question, model)
+    if description is None:
+        before = Snapshot(model)
+        description = _measure(question, model, born)
+    if question.spare is not None and born is not None:
+        model.train()
+        if (before is None or before.is_unchanged()) and give_memory(model, born):
+            question.spare.append(model)
+    return description
+
+
+def _recall(question: _Question, model: nn.Module) -> Description | None:
+    """Gives what is known of a model that timm builds where nothing else is said."""
+    from timm.models import model_entrypoint
+
+    source = question.source
+    if not source.is_registered or source.options or question.options:
+        return None
+    if question.in_channels != RGB:
+        return None
+    if not model_entrypoint(source.architecture).__module__.startswith("timm.models."):
+        return None  # somebody registered the name anew, maybe with other defaults
+    known = recall(way_of(source, question.keeps_classifier))
+    if known is None or known.model != identify(model):
+        return None
+    return replace(known.description, no_weight_decay=_no_weight_decay(model))
+
+
+def way_of(source: Source, keeps_classifier: bool) -> Way:
+    """Gives the way to build a model under which it may be known."""
+    size = input_size(source, {})
+    return Way(source.architecture, size, keeps_classifier, source.num_classes > 0)
+
+
+def _measure(question: _Question, model: nn.Module, born: Born | None) -> Description:
+    """Gives what running a model shows, and what another way to build it tells."""
+    source, keeps = question.source, question.keeps_classifier
     other = _build_other(question)
+    size = input_size(source, question.options)
     trace, size, fixed_size, multiple = _run(question, model, size, born)
     if len(trace.vector) != 2:
         raise OptionError(
@@ -116,10 +137,10 @@ def _describe(question: _Question) -> Description:
     more, fewer = (own, opposite) if keeps else (opposite, own)
     gone = [name for name in more if name not in fewer]
     first, strange = _compare(model, own, opposite)
-    parameters = [name for name, _ in model.named_parameters()]
-    classifier = frozenset(gone) & set(parameters) if keeps else frozenset[str]()
+    parameters = {name for name, _ in model.named_parameters()}
+    classifier = frozenset(gone) & parameters if keeps else frozenset[str]()
     indices, levels = _levels(model, trace, size)
-    description = Description(
+    return Description(
         embed_dim=trace.vector[1],
         stages=find_stages(model, trace.first_use, classifier),
         levels=levels,
@@ -130,13 +151,8 @@ def _describe(question: _Question) -> Description:
         first_layers=() if strange else first,
         unadaptable=strange,
         dropped_keys=() if keeps else _as_globs(gone, more),
-        no_weight_decay=_no_weight_decay(model, parameters),
+        no_weight_decay=_no_weight_decay(model),
     )
-    if question.spare is not None and born is not None:
-        model.train()
-        if before.is_unchanged() and give_memory(model, born):
-            question.spare.append(model)
-    return description
 
 
 def _build_other(question: _Question) -> nn.Module:
@@ -239,11 +255,11 @@ def _as_globs(keys: list[str], everything: Mapping[str, object]) -> tuple[str, .
     return tuple(path if path in everything else f"{path}.*" for path in paths)
 
 
-def _no_weight_decay(model: nn.Module, parameters: list[str]) -> frozenset[str]:
+def _no_weight_decay(model: nn.Module) -> frozenset[str]:
     declare = getattr(model, "no_weight_decay", None)
     declared = set(declare()) if declare is not None else set()
     return frozenset(
         name
-        for name in parameters
+        for name, _ in model.named_parameters()
         if name in declared or any(part and name.endswith(f".{part}") for part in declared)
     )

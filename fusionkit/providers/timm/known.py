@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from torch import nn
 
-from fusionkit.providers.timm.description import Description
-from fusionkit.providers.timm.shelf import look_up
+from fusionkit.providers.timm.shelf import Known, Way, look_up
 
-__all__ = ["FOLDER", "Known", "identify", "path_for", "recall"]
+__all__ = ["FOLDER", "identify", "path_for", "recall"]
 
 FOLDER = Path(__file__).with_name("descriptions")
 """Holds a file for each version of timm of which something is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A description, and the model that it is of.
-
-    Attributes:
-        model: what ``identify`` says of it.
-        description: what was found, but for what is read off the model at once.
-    """
-
-    model: str
-    description: Description
-
-
-def recall(
-    name: str, size: tuple[int, int], keeps_classifier: bool, has_classifier: bool
-) -> Known | None:
-    """Gives what is known of an architecture as timm builds it by default, for three channels.
-
-    It is known for one version of timm, and of a model for the size for which it is meant.
-
-    Args:
-        name: the architecture.
-        size: height and width in pixels for which the model is meant.
-        keeps_classifier: whether it has its stock classifier.
-        has_classifier: whether its weights come with one.
-    """
+def recall(way: Way) -> Known | None:
+    """Gives what is known of a model that the installed timm builds for three channels."""
     import timm
 
-    found = look_up(_read(path_for(timm.__version__)), name, size, keeps_classifier, has_classifier)
-    return None if found is None else Known(*found)
+    return look_up(_read(path_for(timm.__version__)), way)
 
 
 def path_for(version: str) -> Path:

@@ -1,65 +1,86 @@
 """The text in which descriptions of many models are kept, with what they share written once.
 
-A line that begins with ``=`` is a part of descriptions, as JSON after a digest of it. Any other is
-a way to build a model: name, size, what becomes of its classifier, class and digest of the model,
-and the digests of two parts, its stages and all else.
+The first line says what it is. A line that begins with ``=`` is a part of descriptions, as JSON
+after a digest of it. Any other is a way to build a model, class and digest of the model, and the
+digests of two parts, its stages and all else.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 from fusionkit import Level, Stage
 from fusionkit.providers.timm.description import Description
 
-__all__ = ["look_up", "write_shelf"]
+__all__ = ["Known", "Way", "look_up", "write_shelf"]
 
+TITLE = "What running timm's models shows, written by tests/providers/write_descriptions.py"
 TUPLES = ("level_indices", "first_layers", "unadaptable", "dropped_keys")
 
-Way = tuple[str, tuple[int, int], bool, bool]
-"""Name, size, and whether the classifier is kept, and whether there is one."""
 
+class Way(NamedTuple):
+    """A way in which timm builds a model.
 
-def write_shelf(known: Iterable[tuple[Way, str, Description]]) -> str:
-    """Gives the text for ways to build models, with what identifies each model and describes it.
-
-    What can be read off a model at once is left out.
+    Attributes:
+        name: the architecture.
+        size: height and width in pixels for which the model is meant.
+        keeps_classifier: whether it has its stock classifier.
+        has_classifier: whether its weights come with one.
     """
+
+    name: str
+    size: tuple[int, int]
+    keeps_classifier: bool
+    has_classifier: bool
+
+    def __str__(self) -> str:
+        height, width = self.size
+        kept = "keeps" if self.keeps_classifier else "drops" if self.has_classifier else "lacks"
+        return f"{self.name} {height}x{width} {kept}"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A description, and the model that it is of.
+
+    Attributes:
+        model: what ``identify`` says of it.
+        description: what was found, but for what is read off the model at once.
+    """
+
+    model: str
+    description: Description
+
+
+def write_shelf(known: Mapping[Way, Known]) -> str:
+    """Gives the text; what can be read off a model at once is left out."""
     parts: dict[str, str] = {}
     lines = []
-    for way, model, description in known:
-        digests = [_put(part, parts) for part in _split(description)]
-        lines.append(" ".join([_key(*way), model, *digests]))
+    for way, found in known.items():
+        digests = [_put(part, parts) for part in _split(found.description)]
+        lines.append(" ".join([str(way), found.model, *digests]))
     shared = (f"={digest} {text}" for digest, text in sorted(parts.items()))
-    return "".join(f"{line}\n" for line in (*shared, *sorted(lines)))
+    return "".join(f"{line}\n" for line in (TITLE, *shared, *sorted(lines)))
 
 
-def look_up(
-    text: str, name: str, size: tuple[int, int], keeps_classifier: bool, has_classifier: bool
-) -> tuple[str, Description] | None:
-    """Gives what identifies the model that is built in a way, and its description."""
-    line = _rest_of_line(text, f"{_key(name, size, keeps_classifier, has_classifier)} ")
+def look_up(text: str, way: Way) -> Known | None:
+    """Gives what is known of the model that is built in a way."""
+    line = _rest_of_line(text, f"{way} ")
     if line is None:
         return None
     model, *digests = line.rsplit(" ", 2)
     stages, others = (json.loads(_rest_of_line(text, f"={each} ") or "") for each in digests)
-    return model, _join(stages, others)
+    return Known(model, _join(stages, others))
 
 
 def _rest_of_line(text: str, beginning: str) -> str | None:
-    start = 0 if text.startswith(beginning) else text.find(f"\n{beginning}") + 1
-    if not start and not text.startswith(beginning):
-        return None
-    start += len(beginning)
-    return text[start : text.index("\n", start)]
-
-
-def _key(name: str, size: tuple[int, int], keeps: bool, has: bool) -> str:
-    return f"{name} {size[0]}x{size[1]} {'keeps' if keeps else 'drops' if has else 'lacks'}"
+    """Gives what follows a line's beginning, of any line but the first."""
+    start = text.find(f"\n{beginning}") + 1
+    return text[start + len(beginning) : text.index("\n", start)] if start else None
 
 
 def _put(part: object, parts: dict[str, str]) -> str:
