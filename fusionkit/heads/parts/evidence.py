@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn.functional import one_hot
 
 from fusionkit.heads.parts.folds import draw_evenly
 from fusionkit.heads.parts.minimise import minimise
+from fusionkit.heads.parts.probes import measure_lengths
 
 __all__ = ["evidence", "weigh_branches"]
 
@@ -41,26 +42,29 @@ def weigh_branches(blocks: Sequence[Tensor], labels: Tensor, num_classes: int) -
     """
     rows = draw_evenly(labels, ENOUGH)
     kernels = torch.stack([_inner_products(block[rows]) for block in blocks])
-    targets = F.one_hot(labels[rows], num_classes).to(kernels)
+    targets = one_hot(labels[rows], num_classes).to(kernels)
     targets = targets - targets.mean(0)
     targets = targets[:, targets.square().sum(0) > 0]
     telling = kernels.diagonal(dim1=1, dim2=2).sum(1) > 0
     if not targets.numel() or not telling.any():
         return kernels.new_full((len(blocks),), 1 / len(blocks))
-    kernels = kernels[telling]
+    shares = telling.to(kernels.dtype)
+    if telling.sum() > 1:
+        shares[telling] = _most_likely(kernels[telling], targets)
+    return shares
+
+
+def _most_likely(kernels: Tensor, targets: Tensor) -> Tensor:
+    """Gives the shares "b" of the most evidence, looked for from where all or one have a say."""
 
     def loss(free: Tensor) -> Tensor:
         return -evidence(kernels, targets, _bounded(free))
 
-    starts = [kernels.new_zeros(len(kernels))]
-    for alone in range(len(kernels) if len(kernels) > 1 else 0):
-        starts.append(torch.full_like(starts[0], ASIDE))
-        starts[-1][alone] = 0
-    found = [minimise(loss, start, steps=STEPS) for start in starts]
+    together = kernels.new_zeros(1, len(kernels))
+    alone = torch.where(torch.eye(len(kernels), device=kernels.device) > 0, together, ASIDE)
+    found = [minimise(loss, start, steps=STEPS) for start in torch.cat([together, alone])]
     best = min(found, key=lambda free: float(loss(free)))
-    shares = kernels.new_zeros(len(blocks))
-    shares[telling] = _bounded(best).softmax(0)
-    return shares
+    return _bounded(best).softmax(0)
 
 
 def evidence(kernels: Tensor, targets: Tensor, strengths: Tensor) -> Tensor:
@@ -90,5 +94,5 @@ def _inner_products(block: Tensor) -> Tensor:
     """Gives "n n" of a block "n d", centred and of mean squared length 1; zeros if none varies."""
     x = block.detach().double()
     x = x - x.mean(0)
-    length = x.square().sum(1).mean().sqrt()
-    return (x @ x.T) / length.square() if length > 0 else x.new_zeros(len(x), len(x))
+    x = x / measure_lengths(x)
+    return x @ x.T

@@ -13,7 +13,7 @@ from fusionkit import DataError
 from fusionkit.heads.parts.folds import FOLDS, deal_folds, draw_evenly
 from fusionkit.heads.parts.logistic import fit_logistic
 
-__all__ = ["PENALTIES", "Folds", "Probe", "fit_probe", "split"]
+__all__ = ["PENALTIES", "Folds", "Probe", "fit_probe", "measure_lengths", "split"]
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 """What is tried as λ, for vectors of mean squared length 1; accuracy hardly changes between."""
@@ -109,7 +109,9 @@ def fit_probe(
     if shares is None:
         shares = x.new_full((len(blocks),), 1 / len(blocks))
     roots = shares.to(dtype).sqrt()
-    scale = torch.cat([_measure(part) / root for part, root in zip(parts, roots, strict=True)])
+    scale = torch.cat(
+        [measure_lengths(part) / root for part, root in zip(parts, roots, strict=True)]
+    )
     x /= scale
     axes = _principal_axes(x)
     x = x @ axes
@@ -123,7 +125,7 @@ def fit_probe(
     return Probe(weight, biases[0] - weight @ mean, held_out, penalty)
 
 
-def _measure(x: Tensor) -> Tensor:
+def measure_lengths(x: Tensor) -> Tensor:
     """Gives the root of the mean squared length, "d"; infinity where nothing varies."""
     length = x.square().sum(1).mean().sqrt()
     return torch.where(length > 0, length, torch.inf).expand(x.shape[1])

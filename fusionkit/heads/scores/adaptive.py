@@ -159,7 +159,7 @@ class Adaptive(FusionHead):
             known = labels[folds.rows]
         else:
             held = {name: each[None].double() for name, each in self._score(features).items()}
-            prior, known = None, labels
+            prior, known = labels.new_zeros(len(held), dtype=torch.float64), labels
         self._fit_pool([held[name].log_softmax(-1) for name in self.weights.names], known, prior)
 
     def _fit_classifiers(
@@ -173,16 +173,16 @@ class Adaptive(FusionHead):
         held = {}
         for name, each in self.scores(features).items():
             held[name] = each[folds.rows].expand(len(folds.dealt), -1, -1)
-        blocks = {}
+        vectors = {}
         layers: dict[str, Any] = {}
         for name, classifier in self.scores.classifiers.items():
-            blocks[name] = [normalise(classifier, features[name])]
+            vectors[name] = normalise(classifier, features[name])
             layers[name] = classifier.linear
-        vectors = [block for each in blocks.values() for block in each]
-        shares = weigh_branches(vectors, labels, self.num_classes)
-        prior = self._prior(dict(zip(blocks, shares.tolist(), strict=True)))
+        shares = weigh_branches(list(vectors.values()), labels, self.num_classes)
+        prior = self._prior(dict(zip(vectors, shares.tolist(), strict=True)))
+        blocks = {name: [vector] for name, vector in vectors.items()}
         if self.joint is not None:
-            blocks[JOINT] = vectors
+            blocks[JOINT] = list(vectors.values())
             layers[JOINT] = self.joint
         for name, layer in layers.items():
             weighed = shares if name == JOINT else None
@@ -199,25 +199,29 @@ class Adaptive(FusionHead):
         classifier, which keeps to the shares itself, has as much as all others together.
         """
         known = {**shares, JOINT: 1.0}
-        prior = torch.tensor([known.get(name, 0) for name in self.weights.names])
-        prior = torch.where(prior > 0, prior.double().clamp_min(DOUBT), 0)
+        told = [name in known for name in self.weights.names]
+        weights = [known.get(name, 0.0) for name in self.weights.names]
+        prior = torch.tensor(weights, dtype=torch.float64)
+        prior = torch.where(torch.tensor(told), prior.clamp_min(DOUBT), 0)
         return prior / prior.sum()
 
-    def _fit_pool(self, held: list[Tensor], labels: Tensor, prior: Tensor | None) -> None:
-        """Sets weights and sharpness by the likelihood of held-out log-probabilities "r n k"."""
+    def _fit_pool(self, held: list[Tensor], labels: Tensor, prior: Tensor) -> None:
+        """Sets weights and sharpness by the likelihood of held-out log-probabilities "r n k".
+
+        Those weights of which ``prior`` says something, each more than 0, are drawn towards it.
+        """
         stacked = torch.stack(held)
         repeats, count, classes = stacked.shape[1:]
         smoothing = classes / (count + classes)
-        told = None if prior is None else (prior > 0).nonzero().squeeze(1).to(stacked.device)
+        prior = prior.to(stacked)
+        told = prior > 0
         known = labels.repeat(repeats)
 
         def loss(free: Tensor) -> Tensor:
             shares = free[1:].softmax(0) * free[0].exp()
             pooled = torch.tensordot(shares, stacked, 1).flatten(0, 1)
             misfit = F.cross_entropy(pooled, known, label_smoothing=smoothing)
-            if prior is None:
-                return misfit
-            departure = -(prior.to(free)[told] * free[1:][told].log_softmax(0)).sum()
+            departure = -(prior[told] * free[1:][told].log_softmax(0)).sum()
             return misfit + COUNTED / count * departure
 
         found = minimise(loss, stacked.new_zeros(len(stacked) + 1))
