@@ -45,15 +45,14 @@ def check_unread(backbone: Backbone) -> None:
     )
     if not isinstance(said, Mapping):
         raise AssemblyError(f"{form}, got {said!r:.80}")
-    known: frozenset[str] | None = None
     for output, names in said.items():
-        if output not in OUTPUTS or not isinstance(names, tuple | list):
+        listed = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
+        if output not in OUTPUTS or not listed:
             raise AssemblyError(f"{form}, got {{{output!r:.80}: {names!r:.80}}}")
-        if names and known is None:
-            known = frozenset(name for name, _ in trunk_of(backbone).named_parameters())
-        for name in names:
-            if name not in (known or ()):
-                raise AssemblyError(
-                    f"its `unread` names {name!r:.80}, which is no parameter of its trunk."
-                    f"{did_you_mean(str(name), known or ())}"
-                )
+    if any(said.values()):
+        known = {name for name, _ in trunk_of(backbone).named_parameters()}
+        for name in (name for names in said.values() for name in names if name not in known):
+            raise AssemblyError(
+                f"its `unread` names {name!r:.80}, which is no parameter of its trunk."
+                f"{did_you_mean(name, known)}"
+            )

@@ -67,9 +67,9 @@ class Backbone(nn.Module, ABC):
         dropped_keys: globs over the keys of a stock checkpoint that this trunk leaves out
             (a classifier that was not asked for, auxiliary classifiers).
         no_weight_decay: parameters beyond biases and norms that take no weight decay.
-        unread: the trunk's parameters that the ``"vector"`` does not depend on, and so the
-            ``"logits"``, where that is known; what it does not say is found out by a forward
-            pass without data.
+        unread: by output, ``"vector"`` or ``"logits"``, the trunk's parameters that it does not
+            depend on, where that is known; what is not said is found out by a forward pass
+            without data.
         rebuild: the model's name at this provider, and the options under which its factory, called
             with ``weights=None``, builds this very architecture from nothing outside: where the
             weights decided a part of it, or a file described it. ``None`` where the name and

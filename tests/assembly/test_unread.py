@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import nn
 
 import fusionkit as fk
@@ -41,6 +40,7 @@ def test_it_is_taken_where_it_is_said():
         (("top.weight",), "`unread` is a mapping from 'vector' and 'logits'"),
         ({"vector": "spare.weight"}, r"tuples of parameters.*got {'vector': 'spare.weight'}"),
         ({"vectors": ("spare.weight",)}, "got {'vectors'"),
+        ({"vector": (["spare.weight"],)}, "tuples of parameters"),
         ({"vector": ("spare.wieght",)}, "no parameter of its trunk. Did you mean 'spare.weight'"),
         ({"vector": ("spare.*",)}, r"names 'spare\.\*', which is no parameter"),
     ],
@@ -64,4 +64,6 @@ def test_each_timm_model_has_its_own():
     )
     assert one.unread == other.unread
     assert one.unread is not other.unread
-    assert torch.equal(one(one.example(1), VECTOR).vector, one(one.example(1), VECTOR).vector)
+    one.unread["vector"] = ("conv1.0.weight",)
+    later = fk.compose({"a": fk.Branch("timm/test_resnet", weights=None)}, "concat", 2)
+    assert later.branches["a"].unread == other.unread
