@@ -5,10 +5,10 @@ on one thread; ways alternate, each round in another order. By hand: timm builds
 ``torch.load`` reads the checkpoint, ``load_state_dict`` copies it. With fusionkit: ``compose`` of
 one branch with the same checkpoint as safetensors and a head for ten classes, or ``load`` of the
 same model saved, which checks every byte against its checksum too; each also with the file mapped
-instead of read, every value looked at as before. A tiny model of another kind
-is composed and loaded before, which brings about what torch, timm and pydantic import or build
-only when they are used. Times are CPU times; memory is the peak of resident memory above what the
-imports take. Ratios are of medians. Exits with 1 where a ratio of ``compose`` is above its target.
+instead of read, every value looked at as before. A tiny model of another kind is composed and
+loaded before, which brings about what torch, timm and pydantic import or build only when they are
+used. Times are CPU times; memory is the peak of resident memory above what the imports take. Ratios
+are of medians. Exits with 1 where a ratio of ``compose`` is above its target.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,35 +61,24 @@ def by_hand(name: str, folder: Path) -> nn.Module:
     return model.eval()
 
 
-def compose(name: str, folder: Path) -> nn.Module:
-    """Composes one branch with its stock checkpoint."""
-    branch = fk.Branch(f"timm/{name}", weights=folder / f"{name}.safetensors")
-    return fk.compose({"trunk": branch}, head="concat", num_classes=CLASSES).eval()
-
-
-def compose_mapped(name: str, folder: Path) -> nn.Module:
-    """Composes the same, with the checkpoint's file as its memory."""
-    weights = fk.Weights(folder / f"{name}.safetensors", mmap=True)
+def compose(name: str, folder: Path, *, mmap: bool = False) -> nn.Module:
+    """Composes one branch with its stock checkpoint, read or mapped."""
+    weights = fk.Weights(folder / f"{name}.safetensors", mmap=mmap)
     branch = fk.Branch(f"timm/{name}", weights=weights)
     return fk.compose({"trunk": branch}, head="concat", num_classes=CLASSES).eval()
 
 
-def load(name: str, folder: Path) -> nn.Module:
-    """Loads the saved model."""
-    return fk.load(folder / name)
-
-
-def load_mapped(name: str, folder: Path) -> nn.Module:
-    """Loads the saved model, with its file as its memory."""
-    return fk.load(folder / name, mmap=True)
+def load(name: str, folder: Path, *, mmap: bool = False) -> nn.Module:
+    """Loads the saved model, read or mapped."""
+    return fk.load(folder / name, mmap=mmap)
 
 
 WAYS: dict[str, Callable[[str, Path], nn.Module]] = {
     "by hand": by_hand,
     "compose": compose,
-    "compose, mmap": compose_mapped,
+    "compose, mmap": partial(compose, mmap=True),
     "load": load,
-    "load, mmap": load_mapped,
+    "load, mmap": partial(load, mmap=True),
 }
 
 

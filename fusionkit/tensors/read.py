@@ -85,16 +85,16 @@ def _read(
     for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].start):
         dtype = DTYPES[entry.dtype]
         place = begin + entry.start
-        size = entry.end - entry.start
-        if mapped is not None and size and place % dtype.itemsize == 0:
-            if len(mapped) < place + size:
-                raise _cut(path, entry)
-            flat = torch.frombuffer(mapped, dtype=dtype, count=size // dtype.itemsize, offset=place)
-            value, source = flat.view(entry.shape), None
-        else:
+        count = (entry.end - entry.start) // dtype.itemsize
+        source = None
+        if mapped is None or not count or place % dtype.itemsize:
             value, source = torch.empty(entry.shape, dtype=dtype, device="cpu"), file
-            if mapped is not None:  # where the file stands, it was not read so far
-                file.seek(place)
+            file.seek(place)  # what lies before may have been mapped
+        elif len(mapped) < begin + entry.end:
+            raise _cut(path, entry)
+        else:
+            flat = torch.frombuffer(mapped, dtype=dtype, count=count, offset=place)
+            value = flat.view(entry.shape)
         watches = finite is not None and value.dtype in SUMMED
         if _fill(value, source, entry, path, digest, watches=watches) and finite is not None:
             finite.add(value)

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 def entry(start: int = 0, end: int = 8, dtype: str = "F32", shape: Any = (2,)) -> dict[str, Any]:
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
@@ -20,3 +22,8 @@ def raw_file(path: Path, header: object, data: bytes = b"\0" * 8) -> Path:
         raw = (header if isinstance(header, str) else json.dumps(header)).encode()
     path.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
     return path
+
+
+def bits(value: torch.Tensor) -> bytes:
+    """Gives the bytes of a tensor's values."""
+    return value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

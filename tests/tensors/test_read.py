@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_files import entry, raw_file
+from raw_files import bits, entry, raw_file
 from safetensors.torch import load as library_load
 from safetensors.torch import save as library_save
 
@@ -28,10 +28,6 @@ def some(dtype: torch.dtype, *shape: int) -> torch.Tensor:
     count = int(torch.tensor(shape).prod()) if shape else 1
     raw = torch.randint(0, 2 if dtype is torch.bool else 256, (count * dtype.itemsize,))
     return raw.to(torch.uint8).view(dtype).reshape(shape)
-
-
-def bits(value: torch.Tensor) -> bytes:
-    return value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from raw_files import entry, raw_file
+from raw_files import bits, entry, raw_file
 from safetensors.torch import save as library_save
 
 import fusionkit as fk
 from fusionkit.tensors.dtypes import DTYPES
 from fusionkit.tensors.finite import KnownFinite
+from fusionkit.tensors.header import read_header
 from fusionkit.tensors.read import read_tensors
 
 
@@ -23,10 +24,6 @@ def write(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     path = folder / "x.safetensors"
     path.write_bytes(library_save(tensors))
     return path
-
-
-def bits(value: torch.Tensor) -> bytes:
-    return value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
@@ -95,7 +92,7 @@ def test_checksum_and_values_are_looked_at(tmp_path: Path) -> None:
 
 def test_a_cut_file_is_refused_before_it_is_touched(tmp_path: Path) -> None:
     path = write(tmp_path, {"a": torch.ones(100_000)})
-    known = fk.tensors.header.read_header(path)
+    known = read_header(path)
     os.truncate(path, 5000)
     for header in (None, known):
         with pytest.raises(fk.CheckpointError, match=r"cut short|truncated|promise"):
@@ -114,7 +111,10 @@ def test_with_and_without_proc_it_is_the_same(tmp_path, monkeypatch, has_proc) -
     assert path.read_bytes() == before
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="a map keeps its file open here")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/fd"),
+    reason="there is no /proc/self/fd, without which a map keeps its file open",
+)
 def test_no_file_is_kept_open(tmp_path: Path) -> None:
     path = write(tmp_path, {"a": torch.ones(5000)})
     before = len(os.listdir("/proc/self/fd"))
