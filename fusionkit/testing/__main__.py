@@ -141,9 +141,10 @@ def table(
     output: Annotated[Path, typer.Option(help="The page to write.")] = TABLE,
 ) -> None:
     """Write the page that says which models passed, and every exception with its cause."""
+    from fusionkit.testing.sweep.asked import digest_of_today
     from fusionkit.testing.sweep.coverage import read_results, write_page
 
-    text = _refuse_plainly(lambda: write_page(read_results(results)))
+    text = _refuse_plainly(lambda: write_page(read_results(results), digest_of_today()))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text, encoding="utf-8")
     typer.echo(f"wrote {output}")

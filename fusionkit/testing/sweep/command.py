@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from fusionkit.catalog import Catalog
 from fusionkit.errors import ConfigError
+from fusionkit.testing.sweep.asked import LATER, STRUCTURE, choose_checks, digest
 from fusionkit.testing.sweep.family import family_of
 from fusionkit.testing.sweep.ledger import Ledger
 from fusionkit.testing.sweep.plan import draw, in_order, matching, smallest_of_each_family
@@ -20,16 +20,6 @@ from fusionkit.testing.sweep.versions import versions_of
 __all__ = ["Choice", "ask_models"]
 
 SLOWEST = 12
-
-LATER = "left to a longer sweep, and asked only of its structure"
-"""Why a model is asked little on the meta device, if the next sweep will ask it everything."""
-
-STRUCTURE = (
-    *("builds", "runs", "forward_makes_no_weights", "every_parameter_is_in_one_block"),
-    *("vector_is_as_declared", "levels_are_as_declared", "stages_run_in_order"),
-    "keys_are_stock_keys",
-)
-"""What it is asked then, a second or two for each model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +83,13 @@ def ask_models(
     """
     catalog = catalog or Catalog.installed()
     listed = catalog.backbones(choice.provider)
-    checks, slow = _choose_checks(choice)
+    wanted_checks = STRUCTURE if choice.rest_on_meta else choice.checks
+    checks, slow = choose_checks(wanted_checks, choice.also)
     asking = Row(
         model="",
         family="",
         versions=versions_of(choice.provider, catalog),
-        checks=_digest(checks),
+        checks=digest(checks),
         also=slow,
         partial=choice.partial,
     )
@@ -111,6 +102,7 @@ def ask_models(
         wanted = [
             replace(asking, model=name, family=families[name]) for name in in_order(families, known)
         ]
+        wanted.sort(key=lambda row: _was_asked(rows.get(row.model)))
         left = [
             row for row in wanted if again or not _is_done(row, rows, anyhow=choice.rest_on_meta)
         ]
@@ -176,19 +168,6 @@ class _Tally:
             self.say(f"  {model}")
 
 
-def _choose_checks(choice: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Gives the names of the checks to ask, and of the slow ones beyond them."""
-    from fusionkit.testing.backbones.all import BACKBONE_CHECKS
-    from fusionkit.testing.judge import choose, refuse_unknown
-
-    wanted = STRUCTURE if choice.rest_on_meta else choice.checks
-    asked = tuple(str(check) for check in choose(BACKBONE_CHECKS, wanted))
-    every_slow = tuple(check.name for check in BACKBONE_CHECKS if check.slow)
-    slow = every_slow if "slow" in choice.also else choice.also
-    refuse_unknown(BACKBONE_CHECKS, slow)
-    return asked, tuple(sorted(set(slow) - set(asked)))
-
-
 def _choose_models(choice: Choice, listed: list[str], known: Mapping[str, Row]) -> list[str]:
     models = matching(listed, choice.glob)
     if not models:
@@ -204,6 +183,11 @@ def _choose_models(choice: Choice, listed: list[str], known: Mapping[str, Row]) 
     return models
 
 
+def _was_asked(row: Row | None) -> bool:
+    """Tells whether a model was ever asked everything; those that were not are asked first."""
+    return row is not None and row.why != LATER
+
+
 def _is_done(wanted: Row, rows: Mapping[str, Row], anyhow: bool) -> bool:
     """Tells whether a model has passed what is asked; one that failed is asked again.
 
@@ -216,7 +200,3 @@ def _is_done(wanted: Row, rows: Mapping[str, Row], anyhow: bool) -> bool:
     if row is None or not row.is_good:
         return False
     return row.versions == wanted.versions if anyhow else row.answers(wanted)
-
-
-def _digest(checks: tuple[str, ...]) -> str:
-    return hashlib.sha256(",".join(sorted(checks)).encode()).hexdigest()[:8]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fusionkit.errors import ConfigError
+from fusionkit.testing.sweep.asked import LATER
 from fusionkit.testing.sweep.ledger import Ledger
 from fusionkit.testing.sweep.row import Row
 
@@ -24,9 +25,9 @@ written from its results by `python -m fusionkit.testing table`; a test says whe
 
 *On meta* are models too large or too slow for that, or left to a longer sweep: built without data,
 they were asked only what shapes and structure can tell. A sweep goes on where the last one
-stopped, so that the next one asks in full what was left; a model that is not counted here has not
-been asked yet. An *exception* is a failure that is known and has a cause; one that passes after
-all would count as a failure."""
+stopped. It asks first the models that were left, then those that an earlier kit, with fewer checks,
+or other versions have asked; how many models are how far stands under each provider. An *exception*
+is a failure that is known and has a cause; one that passes after all would count as a failure."""
 
 
 def read_results(folder: Path) -> dict[str, list[Row]]:
@@ -50,11 +51,16 @@ def read_results(folder: Path) -> dict[str, list[Row]]:
     return rows
 
 
-def write_page(results: Mapping[str, Sequence[Row]]) -> str:
-    """Gives the page as Markdown, always the same for the same results."""
+def write_page(results: Mapping[str, Sequence[Row]], today: str) -> str:
+    """Gives the page as Markdown, always the same for the same results.
+
+    Args:
+        results: the rows of each provider.
+        today: the digest of what a sweep asks now; rows of another are told apart.
+    """
     parts = [HEAD, *_totals(results)]
     for provider, rows in results.items():
-        parts += [f"## {provider}", _versions(rows), *_families(rows)]
+        parts += [f"## {provider}", *_asked(rows, today), *_families(rows)]
     everything = [row for rows in results.values() for row in rows]
     parts += ["## Failures", *_failures(everything)]
     parts += ["## Exceptions", *_exceptions(everything)]
@@ -80,21 +86,23 @@ _COLUMNS = (
 )
 
 
-def _versions(rows: Sequence[Row]) -> str:
-    """Gives the versions in which the rows came about; several only while a sweep goes on."""
-    sets = Counter(
-        ", ".join(f"{name} {version}" for name, version in row.versions.items()) for row in rows
+def _asked(rows: Sequence[Row], today: str) -> Iterator[str]:
+    """Tells how many models were asked what, in which versions; several while a sweep goes on."""
+    sets: Counter[tuple[int, str]] = Counter()
+    for row in rows:
+        kind = 2 if row.why == LATER else 1 if row.checks != today else 0
+        sets[kind, ", ".join(f"{name} {version}" for name, version in row.versions.items())] += 1
+    counted = sorted(sets.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
+    yield "\n".join(
+        f"- {_models(count)} {_KINDS[kind]}, in {versions}" for (kind, versions), count in counted
     )
-    if len(sets) == 1:
-        return f"In {next(iter(sets))}."
-    return (
-        "In "
-        + "; ".join(
-            f"{text} ({count} model{'s' if count != 1 else ''})"
-            for text, count in sorted(sets.items())
-        )
-        + "."
-    )
+
+
+_KINDS = (
+    "asked what the kit asks today",
+    "asked what an earlier kit asked",
+    "left to the next sweep",
+)
 
 
 def _families(rows: Sequence[Row]) -> Iterator[str]:
@@ -133,7 +141,7 @@ def _exceptions(rows: Iterable[Row]) -> Iterator[str]:
     if not models:
         yield "None."
     for (check, cause), names in sorted(models.items()):
-        yield f"**`{check}`**: {cause}. {_count(names)}: {', '.join(names)}"
+        yield f"**`{check}`**: {cause}. {_models(len(names))}: {', '.join(names)}"
 
 
 def _on_meta(rows: Iterable[Row]) -> Iterator[str]:
@@ -146,7 +154,8 @@ def _on_meta(rows: Iterable[Row]) -> Iterator[str]:
         yield "None."
     for cause, members in sorted(models.items()):
         names = ", ".join(f"{row.model} ({_range(row.parameters / 1e6)} M)" for row in members)
-        yield (f"<details><summary>{_count(members)}: {cause}</summary>\n\n{names}\n\n</details>")
+        title = f"{_models(len(members))}: {cause}"
+        yield f"<details><summary>{title}</summary>\n\n{names}\n\n</details>"
 
 
 def _skipped(rows: Iterable[Row]) -> Iterator[str]:
@@ -175,8 +184,8 @@ def _cell(value: object) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _count(members: Sequence[object]) -> str:
-    return f"{len(members):,} model{'s' if len(members) != 1 else ''}"
+def _models(count: int) -> str:
+    return f"{count:,} model{'s' if count != 1 else ''}"
 
 
 def _range(*ends: float) -> str:

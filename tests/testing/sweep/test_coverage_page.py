@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fusionkit as fk
-from fusionkit.testing.sweep.command import LATER
+from fusionkit.testing.sweep.asked import digest_of_today
 from fusionkit.testing.sweep.coverage import read_results, write_page
 from fusionkit.testing.sweep.row import Row
 
@@ -27,7 +27,7 @@ def results() -> Mapping[str, list[Row]]:
 
 
 def test_the_page_is_what_the_results_give(results: Mapping[str, list[Row]]) -> None:
-    assert PAGE.read_text() == write_page(results), (
+    assert PAGE.read_text() == write_page(results, digest_of_today()), (
         "docs/coverage.md is old; run `python -m fusionkit.testing table`"
     )
 
@@ -53,9 +53,7 @@ def test_no_model_fails(provider: str, results: Mapping[str, list[Row]]) -> None
 
 
 @pytest.mark.parametrize("provider", ["timm", "torchvision"])
-def test_every_model_was_asked_the_same_checks(
+def test_no_model_was_asked_only_a_few_checks_by_name(
     provider: str, results: Mapping[str, list[Row]]
 ) -> None:
-    full = [row for row in results[provider] if row.why != LATER]
-    assert len({row.checks for row in full}) == 1
-    assert not any(row.partial for row in results[provider])
+    assert not any(row.partial or row.also for row in results[provider])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import fusionkit as fk
 from fusionkit.errors import ConfigError
 from fusionkit.testing.backbones.all import BACKBONE_CHECKS
 from fusionkit.testing.sweep import command as sweep_command
+from fusionkit.testing.sweep.asked import LATER
 from fusionkit.testing.sweep.command import Choice, ask_models
 from fusionkit.testing.sweep.ledger import Ledger
 from fusionkit.testing.sweep.run import Told
@@ -81,6 +83,17 @@ def test_what_has_passed_is_not_asked_again_unless_told(tmp_path: Path, asked: l
     ask(tmp_path, also=("slow",))
     assert sorted(asked[-1][0]) == NAMES
     assert asked[-1][1][-len(SLOW) :] == SLOW
+
+
+def test_what_was_never_asked_in_full_comes_first(tmp_path: Path, asked: list) -> None:
+    ask(tmp_path, glob="a1")
+    ask(tmp_path, rest_on_meta=True)
+    ledger = Ledger(tmp_path / "mine.jsonl")
+    left = [replace(row, why=LATER) for row in ledger.read().values() if row.model != "mine/a1"]
+    for row in left:
+        ledger.append(row)
+    ask(tmp_path, also=("slow",))
+    assert asked[-1][0] == ["mine/b1", "mine/a2", "mine/a1"]
 
 
 def test_a_few_checks_are_kept_apart(tmp_path: Path, asked: list) -> None:

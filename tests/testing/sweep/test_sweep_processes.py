@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.testing.sweep.command import LATER, STRUCTURE
+from fusionkit.testing.sweep.asked import LATER, STRUCTURE
 from fusionkit.testing.sweep.ledger import Ledger
 from fusionkit.testing.sweep.row import Row
 
