@@ -12,6 +12,7 @@ from fusionkit.data.arrays import SLACK
 from fusionkit.data.batch import once
 from fusionkit.data.preparation import Preparation, preparations_of
 from fusionkit.errors import DataError
+from fusionkit.tensors.layout import channels_last
 
 __all__ = ["Normalise"]
 
@@ -68,7 +69,7 @@ class Normalise:
         self._to_check = max(0, self._to_check - 1)
         self._last = normalised
         if self._channels_last:
-            lay = once(_channels_last)
+            lay = once(channels_last)
             normalised = {
                 name: lay(value) if isinstance(value, Tensor) else value
                 for name, value in normalised.items()
@@ -118,7 +119,3 @@ class Normalise:
                 f"{images.dtype} in [{low:.3g}, {high:.3g}]; they are normalised here, so give "
                 "them as they were before"
             )
-
-
-def _channels_last(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images

@@ -36,6 +36,7 @@ from fusionkit.training.resume.run_states import RunStates
 if TYPE_CHECKING:
     from rich.console import Console
 
+from fusionkit.tensors.layout import to_channels_last
 
 __all__ = ["Fitted", "fit"]
 
@@ -140,7 +141,7 @@ def _compose(job: Job, catalog: Catalog | None) -> FusedModel:
         torch.manual_seed(job.training.seed)
         model = compose(replace(job.recipe, preprocess="outside"), catalog=catalog)
     if job.training.channels_last and job.training.strategy != "fsdp":  # which shards no such
-        model = model.to(memory_format=torch.channels_last)
+        to_channels_last(model)
     return model
 
 

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from run_toys import CATALOG, branch, job_of, put_picture, put_pictures, truncate
+from run_toys import CATALOG, TAKES, branch, job_of, put_picture, put_pictures, truncate
+from torch import nn
 from torch.testing import assert_close
+from toys import TinyNet
 
 import fusionkit as fk
 from fusionkit.errors import ConfigError, TrainingError
@@ -100,6 +102,35 @@ def test_the_best_model_is_that_of_the_epoch_with_the_least_loss(run):
     losses = [float(line["val_loss"]) for line in rows(fitted.folder)]
     assert fitted.epoch == losses.index(min(losses))
     assert fitted.score.loss == pytest.approx(min(losses), abs=1e-6)
+
+
+class DeepNet(TinyNet):
+    """A net of images with a layer whose weights have five axes, as timm's lambda layers have."""
+
+    def __init__(self, in_channels=3, width=8):
+        super().__init__(in_channels, width)
+        self.body[3] = nn.Conv3d(1, 1, (3, 1, 1), padding=(1, 0, 0))
+        self.body.insert(3, nn.Unflatten(1, (1, width)))
+        self.body.append(nn.Flatten(1, 2))
+        self.stages = (fk.Stage("stem"), fk.Stage("body"), fk.Stage("top"))
+
+
+class DeepPlugin:
+    @fk.hookimpl
+    def fusionkit_backbones(self):
+        return {"net": lambda *, in_channels, weights, num_classes: DeepNet(in_channels)}
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_net_with_weights_of_five_axes_learns_in_either_layout(pictures, tmp_path, channels_last):
+    catalog = CATALOG.with_plugin("deep", DeepPlugin())
+    job = job_of(pictures, epochs=1, channels_last=channels_last)
+    deep = fk.Branch("deep/net", weights=None, preprocessing=TAKES)
+    job = replace(job, recipe=replace(job.recipe, branches={**job.recipe.branches, "a": deep}))
+    fitted = fit(job, tmp_path / "out", catalog=catalog)
+    left = fk.load(fitted.folder / "best", catalog=catalog)
+    assert left.branches["a"].body[4].weight.ndim == 5
+    assert math.isfinite(fitted.score.loss)
 
 
 def test_evaluate_says_of_the_run_what_fit_said(run, pictures):

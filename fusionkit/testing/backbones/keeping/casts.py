@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.features import Features
+from fusionkit.tensors.layout import channels_last, to_channels_last
 from fusionkit.testing.backbones.keeping.answers import (
     difference,
     require_steady,
@@ -88,9 +89,9 @@ def takes_channels_last(subject: BackboneSubject) -> Iterator[Finding]:
     if not subject.takes_images:
         return
     x = subject.example()
-    layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-    backbone = subject.copy().to(memory_format=layout)
-    got = subject.run(backbone, x.contiguous(memory_format=layout))
+    backbone = subject.copy()
+    to_channels_last(backbone, x.ndim)
+    got = subject.run(backbone, channels_last(x, x.ndim))
     told = difference(got, subject.answer, LAYOUT_NOISE)
     if told:
         require_steady(subject)
