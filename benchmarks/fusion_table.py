@@ -1,10 +1,11 @@
 """Which head is worth it on real data: each branch alone against every way to join two of them.
 
-Run ``python benchmarks/fusion_table.py``. Branches are frozen, their vectors are computed once and
-kept in the temporary folder. Each branch alone is a regularised linear classifier on its vector,
-with the penalty found by cross-validation (the head ``adaptive`` on one branch). Heads that fit
-are fitted, others are trained by gradient, all with the same budget. All see the same draws of
-training samples, few or many, and are tested on the samples that were not drawn.
+Run ``python benchmarks/fusion_table.py``. Branches are frozen; their vectors, and their maps of
+stride 16 and more, are computed once and kept in the temporary folder. Each branch alone is a
+regularised linear classifier on its vector, with the penalty found by cross-validation (the head
+``adaptive`` on one branch). Heads that fit are fitted, others are trained by gradient, all with the
+same number of steps, those that read maps on batches of 16. All see the same draws of training
+samples, few or many, and are tested on the samples that were not drawn.
 
 A cell is the mean accuracy over the draws, its standard deviation, and the mean difference from
 the branch that is best over all draws: ``+`` and ``-`` stand where a paired t-test tells it from
@@ -23,8 +24,9 @@ import time
 import warnings
 
 import torch
-from fusion.contenders import DEFAULT, UnsuitedError, judge, learn
-from fusion.data import Pair, UnavailableError, find_pairs
+from fusion.contenders import DEFAULT, Contender, UnsuitedError, take
+from fusion.data import Pair, find_pairs
+from fusion.extraction import UnavailableError
 from rich.console import Console
 from rich.table import Table
 
@@ -39,17 +41,20 @@ def compare(
     found: dict[str, list[float]] = {}
     for seed in seeds:
         rows, rest = pair.draw(shots, seed)
-        contenders = [(f"{name} alone", "adaptive", [name]) for name in pair.vectors]
-        contenders += [(name, name, list(pair.vectors)) for name in heads if name not in skipped]
+        contenders = [(f"{branch} alone", "adaptive", [branch]) for branch in pair.inputs]
+        contenders += [(name, name, list(pair.inputs)) for name in heads if name not in skipped]
         for title, name, branches in contenders:
-            known = {branch: pair.vectors[branch][rows] for branch in branches}
-            new = {branch: pair.vectors[branch][rest] for branch in branches}
+            given = {branch: pair.features[branch] for branch in branches}
             try:
-                head = learn(name, known, pair.labels[rows], classes, seed)
+                contender = Contender(
+                    name, {each: pair.inputs[each] for each in branches}, classes, seed
+                )
+                contender.learn(take(given, rows), pair.labels[rows])
             except UnsuitedError as error:
                 skipped[name] = str(error)
                 continue
-            found.setdefault(title, []).append(judge(head, new, pair.labels[rest]))
+            accuracy = contender.judge(take(given, rest), pair.labels[rest])
+            found.setdefault(title, []).append(accuracy)
     return found
 
 
@@ -110,19 +115,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first draw's seed")
-    parser.add_argument("--all", action="store_true", help="all heads that read vectors or scores")
+    parser.add_argument("--all", action="store_true", help="all heads")
     parser.add_argument("--heads", nargs="+", help="these heads")
     parser.add_argument("--only", default="", help="data sets with this in their title")
     parser.add_argument("--json", metavar="FILE", help="write all accuracies to this file, too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # gradients of a head that knows its few samples by heart
     warnings.filterwarnings("ignore", category=UserWarning)
     heads = arguments.heads or list(DEFAULT)
     if arguments.all:
         heads = list(fk.Catalog.installed().heads())
     seeds = range(arguments.first, arguments.first + arguments.draws)
     console = Console()
-    skipped: dict[str, str] = {}
     written: dict[str, dict[str, dict[str, list[float]]]] = {}
     for title, load in find_pairs().items():
         if arguments.only not in title:
@@ -133,6 +138,7 @@ def main() -> int:
             console.print(f"{title} is skipped: {error}", markup=False)
             continue
         start = time.perf_counter()
+        skipped: dict[str, str] = {}
         columns = {
             "full" if shots is None else f"{shots} per class": compare(
                 pair, shots, heads, seeds, skipped
@@ -141,9 +147,9 @@ def main() -> int:
         }
         written[title] = columns
         console.print(make_table(title, columns))
+        for name, cause in skipped.items():
+            console.print(f"no line for {name}: {cause}", markup=False)
         console.print(f"{arguments.draws} draws, {time.perf_counter() - start:.0f} s\n")
-    for name, cause in skipped.items():
-        console.print(f"no line for {name}: {cause}", markup=False)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(written, file, indent=1)

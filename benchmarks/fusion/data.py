@@ -1,42 +1,51 @@
-"""Data sets of two branches with frozen features, each computed once by a composed model."""
+"""Data sets of two branches with frozen features."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import fusionkit as fk
+from fusion.extraction import (
+    SHARED,
+    Extract,
+    UnavailableError,
+    compose,
+    extract,
+    extract_images,
+)
 
-SHARED = Path(os.environ.get("FUSIONKIT_SHARED", "../shared")) / "data"
-CACHE = Path(tempfile.gettempdir()) / "fusionkit-features"
-BATCH = 16
+__all__ = ["Pair", "find_pairs"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two branches' vectors of the same samples.
+    """What two branches give for the same samples.
 
     Attributes:
-        vectors: "n d" by branch.
+        features: the vector "n d" and the maps "n c h w" of each branch.
+        inputs: what each branch offers to a head.
         labels: "n".
         shots: samples of each class to learn from, in the few-shot draws.
         full: how many samples are learned from in the full draws; the others are the test.
     """
 
-    vectors: Mapping[str, Tensor]
+    features: Mapping[str, fk.Features]
+    inputs: Mapping[str, fk.HeadInput]
     labels: Tensor
     shots: tuple[int, ...]
     full: int
+
+    @classmethod
+    def of(cls, given: Mapping[str, Extract], labels: Tensor, shots: tuple[int, ...], full: int):
+        """Gives the pair of two branches of which all is known."""
+        features, inputs = ({name: each[part] for name, each in given.items()} for part in (0, 1))
+        return cls(features, inputs, labels, shots, full)
 
     def draw(self, shots: int | None, seed: int) -> tuple[Tensor, Tensor]:
         """Gives the rows to learn from and those to test on, by another draw for each seed."""
@@ -50,10 +59,6 @@ class Pair:
         return learned.nonzero().squeeze(1), (~learned).nonzero().squeeze(1)
 
 
-class UnavailableError(Exception):
-    """A data set that is not there, and why."""
-
-
 def find_pairs() -> dict[str, Callable[[], Pair]]:
     """Gives what loads each data set; a call raises ``UnavailableError`` where it is not there."""
     return {
@@ -64,34 +69,14 @@ def find_pairs() -> dict[str, Callable[[], Pair]]:
     }
 
 
-def find_branch(name: str) -> fk.Branch:
-    """Gives a frozen network with the shared weights."""
-    weights = {
-        "squeezenet": "squeezenet1_1-winml_fp16",
-        "mobilenetv1": "mobilenetv1_100-tf1_quant_in1k",
-        "mobilenetv2": "mobilenetv2_100-tf1_quant_in1k",
-    }[name]
-    path = SHARED / "weights" / f"{weights}.safetensors"
-    if not path.exists():
-        raise UnavailableError(f"{path} is not there")
-    if name == "squeezenet":
-        return fk.Branch("torchvision/squeezenet1_1", weights=path, freeze=fk.Freeze.all())
-    return fk.Branch(
-        f"timm/{name}_100",
-        weights=path,
-        freeze=fk.Freeze.all(),
-        options={"pad_type": "same"},
-        preprocessing=fk.Preprocessing(mean=(128 / 255,) * 3, std=(128 / 255,) * 3, resize=256),
-    )
-
-
 def read_ants_and_bees(one: str, other: str) -> Pair:
     """Reads photographs of ants and of bees."""
     folder = SHARED / "images" / "hymenoptera"
     paths = find_images(folder)
     labels = torch.tensor([path.parent.name == "bees" for path in paths]).long()
-    vectors = {name: embed(name, paths) for name in (one, other)}
-    return Pair(vectors, labels, (5, 20), 244)
+    return Pair.of(
+        {name: extract_images(name, paths) for name in (one, other)}, labels, (5, 20), 244
+    )
 
 
 def read_scenes() -> Pair:
@@ -100,8 +85,8 @@ def read_scenes() -> Pair:
     paths = {kind: find_images(folder / kind) for kind in ("rgb", "nir")}
     names = sorted({path.parent.name for path in paths["rgb"]})
     labels = torch.tensor([names.index(path.parent.name) for path in paths["rgb"]])
-    vectors = {kind: embed("mobilenetv2", each) for kind, each in paths.items()}
-    return Pair(vectors, labels, (5,), 108)
+    given = {kind: extract_images("mobilenetv2", each) for kind, each in paths.items()}
+    return Pair.of(given, labels, (5,), 108)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -109,33 +94,6 @@ def find_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UnavailableError(f"{folder} is not there")
     return sorted(folder.rglob("*.jpg"), key=lambda path: path.relative_to(folder))
-
-
-def embed(name: str, paths: Sequence[Path]) -> Tensor:
-    """Gives the vectors "n d" of images, computed once for these files and these weights."""
-    branch = find_branch(name)
-    stated = [(str(each), each.stat().st_size, each.stat().st_mtime) for each in paths]
-    weights = Path(str(branch.weights)).stat()
-    key = repr((branch, weights.st_size, weights.st_mtime, stated, torch.__version__))
-    file = CACHE / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
-    if not file.exists():
-        CACHE.mkdir(exist_ok=True)
-        fresh = file.with_suffix(f".{os.getpid()}")
-        save_file({"vectors": compute(name, branch, paths)}, fresh)
-        fresh.replace(file)
-    return load_file(file)["vectors"]
-
-
-@torch.no_grad()
-def compute(name: str, branch: fk.Branch, paths: Sequence[Path]) -> Tensor:
-    """Gives the vectors "n d" of images."""
-    model = fk.compose({name: branch}, fk.Head("concat"), num_classes=2).eval()
-    prepare = model.recipe.branches[name].preprocessing.transform()
-    found = []
-    for start in range(0, len(paths), BATCH):
-        images = [Image.open(path).convert("RGB") for path in paths[start : start + BATCH]]
-        found.append(model.features(torch.stack([prepare(each) for each in images]))[name].vector)
-    return torch.cat(found)
 
 
 class Pixels(fk.Backbone):
@@ -173,7 +131,6 @@ def read_digits() -> Pair:
         raise UnavailableError("scikit-learn is not installed") from error
     digits = load_digits()
     images = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
-    catalog = fk.Catalog.installed().with_plugin("bench", PixelPlugin())
     halves = {"left": images[..., :4], "right": images[..., 4:]}
     branches = {
         name: fk.Branch(
@@ -181,7 +138,5 @@ def read_digits() -> Pair:
         )
         for name in halves
     }
-    model = fk.compose(branches, fk.Head("concat"), num_classes=10, catalog=catalog).eval()
-    with torch.no_grad():
-        vectors = {name: each.vector for name, each in model.features(halves).items()}
-    return Pair(vectors, torch.tensor(digits.target), (5, 20), 1000)
+    model = compose(branches, fk.Catalog.installed().with_plugin("bench", PixelPlugin()))
+    return Pair.of(extract(model, halves), torch.tensor(digits.target), (5, 20), 1000)
