@@ -298,3 +298,17 @@ def test_the_kept_classifier_is_saved_and_loaded(family: str, tmp_path: Any) -> 
     again = fk.load(fk.save(model, tmp_path / "model"))
     with torch.no_grad():
         assert torch.equal(again.eval()(inputs), model(inputs))
+
+
+@pytest.mark.parametrize("family", EVERY)
+def test_built_without_data_it_declares_the_same(family: str) -> None:
+    here = maker(family)()
+    with torch.device("meta"):
+        empty = maker(family)()
+    assert all(value.is_meta for value in empty.parameters())
+    for said in ("embed_dim", "levels", "stages", "fixed_size", "size_multiple", "first_layers"):
+        assert getattr(empty, said) == getattr(here, said), said
+    assert {n for n, v in empty.named_parameters() if v.requires_grad} == {
+        n for n, v in here.named_parameters() if v.requires_grad
+    }
+    assert empty.state_dict().keys() == here.state_dict().keys()

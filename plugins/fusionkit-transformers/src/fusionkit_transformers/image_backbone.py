@@ -115,7 +115,7 @@ def pool_output(output: Any, pooling: str, prefix: int) -> Tensor:
     return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, prefix:].mean(1)
 
 
-def image_inputs(trunk: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def image_inputs(trunk: nn.Module, x: Tensor) -> dict[str, Tensor | None]:
     """Gives the arguments of a model for images "b c h w".
 
     A model of images of any shape (NaFlex) takes them as patches in a row.
@@ -128,7 +128,7 @@ def image_inputs(trunk: nn.Module, x: Tensor) -> dict[str, Tensor]:
     patches = rearrange(x, "b c (h p) (w q) -> b (h w) (p q c)", p=patch, q=patch)
     return {
         "pixel_values": patches,
-        "pixel_attention_mask": torch.ones(patches.shape[:2], dtype=torch.int32, device=x.device),
+        "pixel_attention_mask": None,  # all patches; a mask of ones would be looked at each time
         # on the CPU, since the model looks at the numbers
         "spatial_shapes": torch.tensor([[height, width]], device="cpu").repeat(len(x), 1),
     }

@@ -68,23 +68,16 @@ def trace_run(model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str,
     """
     was = [(module, module.training) for module in model.modules()]
     model.eval()
-    names = [name for name, _ in model.named_parameters()]
     try:
         with torch.enable_grad(), torch.random.fork_rng(devices=()), quiet():
-            meta = {name: value.to("meta") for name, value in inputs.items()}
-            state = {
-                name: value.detach().to("meta").requires_grad_(isinstance(value, nn.Parameter))
-                for named in (model.named_parameters(), model.named_buffers())
-                for name, value in named
-            }
             try:
-                with _swapped(model, state):
-                    trace = _watch(model, call, meta)
-                    trace.parameters = {name: state[name] for name in names}
-                    return trace
+                return _run_on("meta", model, call, inputs)
             except REFUSALS as error:
                 if "meta" not in str(error):
                     raise
+            if any(value.is_meta for value in model.state_dict().values()):
+                with torch.device("cpu"):
+                    return _run_on("cpu", model, call, inputs)
             trace = _watch(model, call, inputs)
             trace.parameters = dict(model.named_parameters())
             return trace
@@ -92,6 +85,25 @@ def trace_run(model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str,
         model.train()  # which also drops what some models keep in eval mode
         for module, training in was:
             module.training = training
+
+
+def _run_on(
+    device: str, model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str, Tensor]
+) -> Trace:
+    """Gives the trace of one run on the meta device, or on the CPU with zeros for all values."""
+    state = {
+        name: _zeros(value, device).requires_grad_(isinstance(value, nn.Parameter))
+        for named in (model.named_parameters(), model.named_buffers())
+        for name, value in named
+    }
+    with _swapped(model, state):
+        trace = _watch(model, call, {name: _zeros(value, device) for name, value in inputs.items()})
+        trace.parameters = {name: state[name] for name, _ in model.named_parameters()}
+    return trace
+
+
+def _zeros(value: Tensor, device: str) -> Tensor:
+    return torch.zeros_like(value.detach(), device=device)
 
 
 def unread_parameters(trace: Trace, outputs: Iterable[Tensor]) -> frozenset[str]:
