@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 import fusionkit as fk
 
-__all__ = ["DEFAULT", "Contender", "UnsuitedError"]
+__all__ = ["DEFAULT", "Contender", "UnsuitedError", "take"]
 
 STEPS, RATE, DECAY = 150, 3e-3, 0.05
 BATCH = 16

@@ -42,7 +42,9 @@ class Pair:
     full: int
 
     @classmethod
-    def of(cls, given: Mapping[str, Extract], labels: Tensor, shots: tuple[int, ...], full: int):
+    def of(
+        cls, given: Mapping[str, Extract], labels: Tensor, shots: tuple[int, ...], full: int
+    ) -> Pair:
         """Gives the pair of two branches of which all is known."""
         features, inputs = ({name: each[part] for name, each in given.items()} for part in (0, 1))
         return cls(features, inputs, labels, shots, full)

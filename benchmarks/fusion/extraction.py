@@ -15,7 +15,7 @@ from torch import Tensor
 
 import fusionkit as fk
 
-__all__ = ["Extract", "UnavailableError", "extract", "extract_images", "find_branch"]
+__all__ = ["SHARED", "Extract", "UnavailableError", "compose", "extract", "extract_images"]
 
 SHARED = Path(os.environ.get("FUSIONKIT_SHARED", "../shared")) / "data"
 CACHE = Path(tempfile.gettempdir()) / "fusionkit-features"
@@ -35,17 +35,16 @@ class Everything(fk.FusionHead):
         super().__init__()
         self.inputs = inputs
         self.reads = {
-            name: fk.Reads(vector=True, maps=tuple(map(each.levels.index, coarse(each.levels))))
-            for name, each in inputs.items()
+            name: fk.Reads(vector=True, maps=coarse(each.levels)) for name, each in inputs.items()
         }
 
     def forward(self, features: Mapping[str, fk.Features]) -> Tensor:
         return torch.cat([each.vector for each in features.values()], 1)
 
 
-def coarse(levels: Sequence[fk.Level]) -> tuple[fk.Level, ...]:
-    """Gives the levels that are kept."""
-    return tuple(level for level in levels if level.stride >= FINEST)
+def coarse(levels: Sequence[fk.Level]) -> tuple[int, ...]:
+    """Gives the indices of the levels that are kept."""
+    return tuple(index for index, level in enumerate(levels) if level.stride >= FINEST)
 
 
 class EverythingPlugin:
@@ -121,7 +120,7 @@ def extract(model: fk.FusedModel, inputs: Tensor | Mapping[str, Tensor]) -> dict
 def offered(model: fk.FusedModel) -> dict[str, fk.HeadInput]:
     """Gives what each branch offers to a head, without the maps that are not kept."""
     return {
-        name: fk.HeadInput(each.embed_dim, coarse(each.levels))
+        name: fk.HeadInput(each.embed_dim, tuple(map(each.levels.__getitem__, coarse(each.levels))))
         for name, each in model.head.inputs.items()
     }
 

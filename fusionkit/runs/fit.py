@@ -30,13 +30,12 @@ from fusionkit.runs.samples import (
 )
 from fusionkit.runs.settings import Job
 from fusionkit.runs.surroundings import keep_surroundings
+from fusionkit.tensors.layout import to_channels_last
 from fusionkit.training.planning import plan
 from fusionkit.training.resume.run_states import RunStates
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-from fusionkit.tensors.layout import to_channels_last
 
 __all__ = ["Fitted", "fit"]
 

@@ -14,7 +14,7 @@ def channels_last(value: Tensor, axes: int = 4) -> Tensor:
     """Gives a tensor of so many axes, "b c h w" or "b c t h w", in that layout; others as are."""
     if value.ndim != axes:
         return value
-    return value.contiguous(memory_format=FORMATS[axes])
+    return value.to(memory_format=FORMATS[axes])  # contiguous() leaves the strides of 1 x 1 kernels
 
 
 def to_channels_last(module: nn.Module, axes: int = 4) -> None:

@@ -103,6 +103,16 @@ def test_branches_are_kept_with_their_vectors_and_coarse_maps() -> None:
     assert torch.equal(joined.maps[1], torch.cat([given.maps[1], parts.maps[1]]))
 
 
+def test_of_levels_that_are_alike_each_is_kept() -> None:
+    from fusion import extraction
+
+    branch = fk.Branch("timm/test_vit3", weights=None, freeze=fk.Freeze.all())
+    model = extraction.compose({"net": branch})
+    given, inputs = extraction.extract(model, model.branches["net"].example(2))["net"]
+    assert len(given.maps) == len(inputs.levels) > 1
+    assert not torch.equal(given.maps[0], given.maps[-1])
+
+
 def test_a_draw_takes_so_many_of_each_class_and_leaves_the_rest_for_the_test() -> None:
     from fusion.data import Pair
 

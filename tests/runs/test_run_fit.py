@@ -113,17 +113,32 @@ class DeepNet(TinyNet):
         self.body.insert(3, nn.Unflatten(1, (1, width)))
         self.body.append(nn.Flatten(1, 2))
         self.stages = (fk.Stage("stem"), fk.Stage("body"), fk.Stage("top"))
+        self.seen: list[tuple[int, ...]] | None = None
+
+    def forward(self, x, reads):
+        if self.training and self.seen is not None:
+            self.seen.append(self.stem[0].weight.stride())
+        return super().forward(x, reads)
 
 
 class DeepPlugin:
+    def __init__(self):
+        self.seen = []
+
     @fk.hookimpl
     def fusionkit_backbones(self):
-        return {"net": lambda *, in_channels, weights, num_classes: DeepNet(in_channels)}
+        return {"net": self.build}
+
+    def build(self, *, in_channels, weights, num_classes):
+        net = DeepNet(in_channels)
+        net.seen = self.seen
+        return net
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_a_net_with_weights_of_five_axes_learns_in_either_layout(pictures, tmp_path, channels_last):
-    catalog = CATALOG.with_plugin("deep", DeepPlugin())
+    plugin = DeepPlugin()
+    catalog = CATALOG.with_plugin("deep", plugin)
     job = job_of(pictures, epochs=1, channels_last=channels_last)
     deep = fk.Branch("deep/net", weights=None, preprocessing=TAKES)
     job = replace(job, recipe=replace(job.recipe, branches={**job.recipe.branches, "a": deep}))
@@ -131,6 +146,7 @@ def test_a_net_with_weights_of_five_axes_learns_in_either_layout(pictures, tmp_p
     left = fk.load(fitted.folder / "best", catalog=catalog)
     assert left.branches["a"].body[4].weight.ndim == 5
     assert math.isfinite(fitted.score.loss)
+    assert set(plugin.seen) == {(27, 1, 9, 3) if channels_last else (27, 9, 3, 1)}
 
 
 def test_evaluate_says_of_the_run_what_fit_said(run, pictures):

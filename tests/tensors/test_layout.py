@@ -16,7 +16,8 @@ class Both(nn.Module):
         self.deep = nn.Conv3d(3, 4, (1, 3, 3))
         self.register_buffer("table", torch.randn(2, 3))
         self.register_buffer("image", torch.randn(1, 3, 4, 5))
-        self.tied = self.flat
+        self.tied = nn.Conv2d(3, 4, 3)
+        self.tied.weight = self.flat.weight
 
 
 def test_torch_itself_refuses_a_module_of_both_kinds() -> None:
@@ -38,6 +39,16 @@ def test_what_has_so_many_axes_is_laid_out_and_the_rest_is_left(axes, layout) ->
         assert value.ndim == axes or value.is_contiguous()
     assert all(known[name] is value for name, value in module.named_parameters())
     assert module.tied.weight is module.flat.weight
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(8, 16, 1), nn.Conv2d(8, 8, 3, groups=8)])
+def test_weights_that_lie_alike_in_both_layouts_have_the_strides_of_this_one(layer) -> None:
+    to_channels_last(layer)
+    _, channels, height, width = layer.weight.shape
+    assert layer.weight.stride() == (channels * height * width, 1, width * channels, channels)
+    x = channels_last(torch.randn(2, 8, 5, 6))
+    assert not layer(x).is_contiguous()
+    assert layer(x).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_only_a_tensor_of_these_axes_is_copied() -> None:

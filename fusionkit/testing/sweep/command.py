@@ -194,9 +194,12 @@ def _is_done(wanted: Row, rows: Mapping[str, Row], anyhow: bool) -> bool:
     Args:
         wanted: what is to be asked.
         rows: what is known.
-        anyhow: whether any row will do, of the same versions.
+        anyhow: whether it is enough that it passed less in these versions, or that it was ever
+            asked everything, whatever came of it: to ask it less now would lose that.
     """
     row = rows.get(wanted.model)
+    if anyhow and _was_asked(row):
+        return True
     if row is None or not row.is_good:
         return False
     return row.versions == wanted.versions if anyhow else row.answers(wanted)

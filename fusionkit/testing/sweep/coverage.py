@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fusionkit.errors import ConfigError
@@ -25,9 +25,10 @@ written from its results by `python -m fusionkit.testing table`; a test says whe
 
 *On meta* are models too large or too slow for that, or left to a longer sweep: built without data,
 they were asked only what shapes and structure can tell. A sweep goes on where the last one
-stopped. It asks first the models that were left, then those that an earlier kit, with fewer checks,
-or other versions have asked; how many models are how far stands under each provider. An *exception*
-is a failure that is known and has a cause; one that passes after all would count as a failure."""
+stopped. It asks first the models that were left, then those that were asked another set of checks,
+as the kit had it before, or in other versions; how many are how far stands under each provider. An
+*exception* is a failure that is known and has a cause; one that passes after all would count as a
+failure."""
 
 
 def read_results(folder: Path) -> dict[str, list[Row]]:
@@ -86,23 +87,27 @@ _COLUMNS = (
 )
 
 
+_KINDS: tuple[tuple[str, Callable[[Row, str], bool]], ...] = (
+    ("asked everything", lambda row, today: row.checks == today and row.mode == "full"),
+    ("asked what needs no data", lambda row, today: row.checks == today),
+    ("asked another set of checks", lambda row, today: row.why != LATER),
+    ("left to the next sweep", lambda row, today: True),
+)
+"""What is said of a model that was asked so, given the mark of today's checks; the first counts."""
+
+
 def _asked(rows: Sequence[Row], today: str) -> Iterator[str]:
     """Tells how many models were asked what, in which versions; several while a sweep goes on."""
     sets: Counter[tuple[int, str]] = Counter()
     for row in rows:
-        kind = 2 if row.why == LATER else 1 if row.checks != today else 0
+        kind = next(index for index, (_, fits) in enumerate(_KINDS) if fits(row, today))
         sets[kind, ", ".join(f"{name} {version}" for name, version in row.versions.items())] += 1
     counted = sorted(sets.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
-    yield "\n".join(
-        f"- {_models(count)} {_KINDS[kind]}, in {versions}" for (kind, versions), count in counted
+    lines = (
+        f"- {_models(count)} {_KINDS[kind][0]}, in {versions}"
+        for (kind, versions), count in counted
     )
-
-
-_KINDS = (
-    "asked what the kit asks today",
-    "asked what an earlier kit asked",
-    "left to the next sweep",
-)
+    yield "\n".join(lines)
 
 
 def _families(rows: Sequence[Row]) -> Iterator[str]:

@@ -24,7 +24,7 @@ BUILT_WITH_DATA = ("torchvision/regnet_*",)
 """Models that compute with values while they are built, which the meta device has not."""
 
 EXAMPLES: tuple[tuple[str, tuple[int, ...]], ...] = (
-    ("timm/gemma4_vit_*_enc", (96, 96)),
+    ("timm/gemma4_vit_*_enc", (96, 96)),  # the first that matches: multiples of 48
     ("timm/gemma4_vit_*", (64, 64)),
     ("torchvision/r3d_18", (4, 112, 112)),
     ("torchvision/mc3_18", (4, 112, 112)),

@@ -96,6 +96,21 @@ def test_what_was_never_asked_in_full_comes_first(tmp_path: Path, asked: list) -
     assert asked[-1][0] == ["mine/b1", "mine/a2", "mine/a1"]
 
 
+def test_what_was_asked_in_full_is_not_asked_less_instead(tmp_path: Path, asked: list) -> None:
+    ask(tmp_path, glob="a*")
+    ledger = Ledger(tmp_path / "mine.jsonl")
+    rows = ledger.read()
+    ledger.append(replace(rows["mine/a1"], versions={"torch": "0.1"}))
+    ledger.append(replace(rows["mine/a2"], failed={"runs": ("it does not",)}))
+    ask(tmp_path, rest_on_meta=True)
+    assert asked[-1][0] == ["mine/b1"]
+    rows = ledger.read()
+    assert rows["mine/a1"].versions == {"torch": "0.1"}
+    assert rows["mine/a2"].failed
+    ask(tmp_path)
+    assert {"mine/a1", "mine/a2"} <= set(asked[-1][0])
+
+
 def test_a_few_checks_are_kept_apart(tmp_path: Path, asked: list) -> None:
     ask(tmp_path, checks=("vector_is_as_declared",))
     assert asked[-1][1] == (*FIRST, "vector_is_as_declared")

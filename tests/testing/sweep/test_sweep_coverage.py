@@ -60,7 +60,7 @@ def test_totals_count_each_model_once() -> None:
 
 def test_a_family_is_a_line() -> None:
     page = section(page_of({"p": [GOOD, LARGE, ODD, ODDER, BAD]}), "p")
-    assert page.startswith("- 5 models asked what the kit asks today, in p 1.0, torch 2.0\n\n|")
+    assert page.startswith("- 4 models asked everything, in p 1.0, torch 2.0\n- 1 model asked what")
     assert "| net | 2 | 1 |  | 1 |  | 4.9 to 1,234 | 3 x 64 x 64 to 3 x 224 x 224 |" in page
     assert "| odd | 3 |  | 2 |  | 1 | 4.9 | 3 x 64 x 64 |" in page
 
@@ -74,9 +74,10 @@ def test_who_was_asked_what_in_which_versions_is_told_while_a_sweep_goes_on() ->
     ]
     page = section(page_of({"p": rows}), "p")
     assert page.partition("\n\n")[0].splitlines() == [
-        "- 2 models asked what the kit asks today, in p 1.0, torch 2.0",
-        "- 1 model asked what the kit asks today, in p 1.1",
-        "- 1 model asked what an earlier kit asked, in p 1.0, torch 2.0",
+        "- 1 model asked everything, in p 1.0, torch 2.0",
+        "- 1 model asked everything, in p 1.1",
+        "- 1 model asked what needs no data, in p 1.0, torch 2.0",
+        "- 1 model asked another set of checks, in p 1.0, torch 2.0",
         "- 1 model left to the next sweep, in p 1.0, torch 2.0",
     ]
 

@@ -90,20 +90,22 @@ def trace_run(model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str,
 def _run_on(
     device: str, model: nn.Module, call: Callable[[Any], Any], inputs: Mapping[str, Tensor]
 ) -> Trace:
-    """Gives the trace of one run on the meta device, or on the CPU with zeros for all values."""
+    """Gives the trace of one run elsewhere, with zeros for all values that take no memory."""
     state = {
         name: _zeros(value, device).requires_grad_(isinstance(value, nn.Parameter))
         for named in (model.named_parameters(), model.named_buffers())
         for name, value in named
     }
     with _swapped(model, state):
-        trace = _watch(model, call, {name: _zeros(value, device) for name, value in inputs.items()})
+        zeros = {name: torch.zeros_like(each, device=device) for name, each in inputs.items()}
+        trace = _watch(model, call, zeros)
         trace.parameters = {name: state[name] for name, _ in model.named_parameters()}
     return trace
 
 
 def _zeros(value: Tensor, device: str) -> Tensor:
-    return torch.zeros_like(value.detach(), device=device)
+    """Gives one zero in the shape of a tensor."""
+    return torch.zeros((), dtype=value.dtype, device=device).expand(value.shape)
 
 
 def unread_parameters(trace: Trace, outputs: Iterable[Tensor]) -> frozenset[str]:
