@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Setting", "restoring", "shared_settings", "switch"]
+__all__ = ["Setting", "flushes_denormals", "restoring", "shared_settings", "switch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,14 @@ def shared_settings() -> Iterator[Setting]:
         torch.get_float32_matmul_precision,
         torch.set_float32_matmul_precision,
     )
+    yield Setting("torch's flushing of denormals", flushes_denormals, torch.set_flush_denormal)
     yield switch("cudnn.benchmark", torch.backends.cudnn, "benchmark")
     yield Setting("PIL's LOAD_TRUNCATED_IMAGES", _truncated_images, _set_truncated_images)
+
+
+def flushes_denormals() -> bool:
+    """Tells whether this thread's processor takes numbers too small to be normal for zeros."""
+    return sys.float_info.min / 2 == 0
 
 
 def _change(old: object, new: object) -> str:

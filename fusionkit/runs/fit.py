@@ -71,6 +71,7 @@ def fit(
     """
     first = is_first(job.training)
     with warnings.catch_warnings(), keep_surroundings():
+        torch.set_flush_denormal(True)  # which else take many times as long, in a head sure of all
         if not first:
             warnings.simplefilter("ignore")  # the first process has said it
         run, shown = RunFolder(Path(folder)), console if first else None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from run_toys import CATALOG, job_of, put_pictures
 
+from fusionkit.plugins.process import flushes_denormals
 from fusionkit.runs.fit import fit
 from fusionkit.runs.surroundings import keep_surroundings
 
@@ -52,6 +53,13 @@ def test_switches_and_random_numbers_are_put_back_where_a_run_fails():
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert torch.get_float32_matmul_precision() == "highest"
     assert drawn() == expected
+
+
+def test_numbers_too_small_to_be_normal_are_zeros_in_a_run_and_only_there(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr("fusionkit.runs.fit._fit", lambda *given: found.append(flushes_denormals()))
+    fit(job_of(tmp_path), tmp_path / "out", catalog=CATALOG)
+    assert (found, flushes_denormals()) == ([True], False)
 
 
 def test_a_cuda_that_was_not_in_use_begins_where_its_seed_says(monkeypatch):
