@@ -23,13 +23,15 @@ def is_image(example: Any) -> bool:
 
 
 def candidate_sizes(backbone: Backbone, example: Tensor) -> list[tuple[int, int]]:
-    """Gives heights and widths to try, small to large, ending with the example's own."""
+    """Gives heights and widths to try, small to large: up to the example's own, and one more."""
     own = (int(example.shape[-2]), int(example.shape[-1]))
     if backbone.fixed_size is not None:
         return [own]
     multiple = max(backbone.size_multiple, 1)
     sides = dict.fromkeys(-(-side // multiple) * multiple for side in STEPS if side < min(own))
-    return [*((side, side) for side in sides), own]
+    beyond = next((-(-side // multiple) * multiple for side in STEPS if side > max(own)), None)
+    larger = [] if beyond is None else [(beyond, beyond)]
+    return [*((side, side) for side in sides), own, *larger]
 
 
 def resized(example: Tensor, size: tuple[int, int], seed: int = 0) -> Tensor:

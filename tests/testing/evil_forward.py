@@ -291,6 +291,17 @@ class SharesAModule(Sound):
         self.top = TOP
 
 
+@caught_by("other_channel_counts_work", "does not depend on those numbered 3")
+class ReadsThreeOfFour(Sound):
+    def __init__(self, in_channels: int = 3, num_classes: int | None = None) -> None:
+        super().__init__(min(in_channels, 3), num_classes)
+        self.in_channels = in_channels
+        self.preprocessing = fk.Preprocessing(size=(96, 96)).for_channels(in_channels)
+
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        return super().trunk(x[:, :3])
+
+
 @caught_by("other_channel_counts_work", "asked for 1 channels, in_channels is 3")
 class IgnoresChannels(Sound):
     def __init__(self, in_channels: int, num_classes: int | None) -> None:
@@ -430,6 +441,15 @@ class UnfoldedTokens(_MapsOtherwise):
 @caught_by("levels_are_as_declared", "at height 64 and 64 pixels its maps have height 32 and 48")
 class HeightForWidth(_MapsOtherwise):
     turn = staticmethod(_turned(0, 1, 3, 2))
+
+
+@caught_by("levels_are_as_declared", "at height 64 and 64 pixels its maps have height 32 and 48")
+class HeightForWidthOfSmallImages(HeightForWidth):
+    """Its own images are as small as any that are tried, so that larger ones must tell."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.preprocessing = fk.Preprocessing(size=(64, 64)).for_channels(self.in_channels)
 
 
 @caught_by("levels_are_as_declared", "level 2 declares stride 16")

@@ -249,7 +249,7 @@ MADE = ("order_of_branches_is_free", "eval_is_deterministic")
 
 EVIL_HEAD_NUMBERS = (
     Evil(OneLayerForAll, "builds"),
-    Evil(FreshProjection, "eval_is_deterministic", ANSWERS_TWICE),
+    Evil(FreshProjection, "forward_makes_no_weights", ("eval_is_deterministic", *ANSWERS_TWICE)),
     Evil(DropoutInEval, "eval_is_deterministic", ANSWERS_TWICE),
     Evil(DrawsForNothing, "eval_is_deterministic"),
     Evil(MadeAtForward, "forward_makes_no_weights", (*MADE, *COPIES)),

@@ -38,9 +38,20 @@ class MakesABuffer(Sound):
         return super().pool(x)
 
 
+class ProjectsAnew(Sound):
+    """Projects by a layer that it makes in each pass."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        return nn.Linear(WIDTH, WIDTH)(super().pool(x))
+
+
 EVIL: dict[str, tuple[Callable[..., fk.Backbone], str]] = {
     "layer": (factory(MakesALayer), "eval mode forward made, exchanged or dropped extra, extra."),
     "buffer": (factory(MakesABuffer), "in train mode forward made, exchanged or dropped mean"),
+    "thrown away": (
+        factory(ProjectsAnew),
+        "eval mode forward made Linear.bias, Linear.weight",
+    ),
     "new": (AddsParameters, "in eval mode forward made, exchanged or dropped extra"),
     "exchanged": (MakesParameters, "in eval mode forward made, exchanged or dropped two.weight"),
 }
@@ -54,7 +65,7 @@ def test_it_is_told_once(name: str) -> None:
     assert failure.check == NAME
     (finding,) = failure.findings
     assert says in finding.what
-    assert "make it in __init__" in finding.todo
+    assert " in __init__" in finding.todo
     asked = [outcome.check for outcome in report.outcomes if outcome.status == "passed"]
     assert asked == ["builds", "runs"]
     causes = {outcome.cause for outcome in report.outcomes if outcome.status == "not run"}

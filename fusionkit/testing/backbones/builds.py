@@ -10,6 +10,7 @@ from fusionkit.backbone.depth import Level, Stage
 from fusionkit.features import Features
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.made import parameters_made
 from fusionkit.testing.words import some
 
 __all__ = ["builds", "forward_makes_no_weights", "runs"]
@@ -60,8 +61,10 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
         backbone = subject.copy()
         backbone.train(training)
         parts, saved = _parts(backbone), backbone.state_dict().keys()
-        with suppress(Exception):  # it may refuse so few samples in train mode; another check tells
-            subject.run(backbone, subject.example())
+        x = subject.example()
+        # it may refuse so few samples in train mode; another check tells
+        with parameters_made(backbone) as made, suppress(Exception):
+            subject.run(backbone, x)
         now = _parts(backbone)
         new = [name for name, part in now.items() if parts.get(name) != part]
         new += backbone.state_dict().keys() - saved - set(new)
@@ -73,6 +76,14 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
                 "make it in __init__, as nn.LazyLinear or nn.LazyConv2d where a width is not known "
                 "there: an optimizer made before never sees it, and a saved model has no place "
                 "for it",
+            )
+            return
+        if made:
+            yield Finding(
+                f"in {'train' if training else 'eval'} mode forward made {some(sorted(set(made)))} "
+                "and threw it away again",
+                "make the layer in __init__: one that is made anew in each pass has other values "
+                "each time, and never learns",
             )
             return
 

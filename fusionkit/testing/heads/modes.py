@@ -13,6 +13,7 @@ from fusionkit.features import Features
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, check_each, distance, modes, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.made import parameters_made
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -47,7 +48,8 @@ def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
         parts = {name: id(value) for name, value in head.named_parameters()}
         state = {name: value.clone() for name, value in head.state_dict().items()}
         modules = {name: id(value) for name, value in head.named_modules()}
-        case.run(head, case.features())
+        with parameters_made(head) as made:
+            case.run(head, case.features())
         now = {name: id(value) for name, value in head.named_parameters()}
         now_modules = {name: id(value) for name, value in head.named_modules()}
         if now != parts or now_modules != modules or head.state_dict().keys() != state.keys():
@@ -59,6 +61,13 @@ def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
                 f"forward made or exchanged {some(new) or 'weights'}",
                 "make it in __init__, from inputs[name].embed_dim and .levels: an optimizer "
                 "made before never sees it, and a saved model has no place for it",
+            )
+            return
+        if made:
+            yield Finding(
+                f"forward made {some(sorted(set(made)))} and threw it away again",
+                "make the layer in __init__: one that is made anew in each pass has other values "
+                "each time, and never learns",
             )
             return
         moved = [name for name, value in head.state_dict().items() if not same(value, state[name])]

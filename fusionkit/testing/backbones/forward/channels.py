@@ -16,17 +16,23 @@ from fusionkit.preprocessing import Preprocessing
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.inputs import first_of, resized
+from fusionkit.testing.perturb import perturb
 from fusionkit.testing.words import some
 
 __all__ = ["first_layers_follow_the_channels", "other_channel_counts_work"]
 
 COUNTS = (1, 2, 4)
+MOST = max(COUNTS)
+UNMOVED = 1e-4
+"""Of the change that the most telling channel brings: less is rounding."""
+AUDIBLE = 1e-3
+"""Of the largest value: what a change of the input must bring for anything to be said."""
 REFUSALS = (AssemblyError, ConfigError)
 
 
 @check("pass in_channels on to the first layer, or refuse a count with fusionkit.AssemblyError")
 def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
-    """Built for 1, 2 or 4 channels it takes so many, or is refused in plain words.
+    """Built for 1, 2 or 4 channels it takes so many and reads each, or is refused in plain words.
 
     Its preprocessing, if it has one, is for as many.
     """
@@ -60,6 +66,7 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
         )
     if len(refused) == len(counts):
         raise NotApplicableError(f"it takes {subject.in_channels} channels only: {refused[0]}")
+    yield from _unread_channels(subject)
 
 
 @check("name in first_layers the parameters that read the input's channels", on_meta=True)
@@ -139,6 +146,35 @@ def _tried(subject: BackboneSubject, count: int) -> Iterator[Finding]:
         yield Finding(
             f"built for {count} channels, its vector is not 2 x {built.embed_dim}",
             "leave the width as it is, or set embed_dim to what it becomes",
+        )
+
+
+def _unread_channels(subject: BackboneSubject) -> Iterator[Finding]:
+    """Tells which of four channels the vector does not depend on, if it depends on others."""
+    if not subject.takes_images:
+        return
+    try:
+        built = subject.build(in_channels=MOST)
+    except Exception:  # refused, or told above
+        return
+    if built.in_channels != MOST or any(value.is_meta for value in built.parameters()):
+        return
+    perturb(built)
+    built.eval()
+    x = resized(built.example(1), subject.sizes[0]).repeat_interleave(1 + MOST, 0)
+    for channel in range(MOST):
+        x[1 + channel, channel] = -x[1 + channel, channel]
+    vector = subject.run(built, x, Reads(vector=True)).vector
+    assert vector is not None
+    moved = (vector[1:] - vector[:1]).abs().amax(1)
+    most, scale = float(moved.max()), float(vector.abs().max())
+    unread = [channel for channel in range(MOST) if float(moved[channel]) <= UNMOVED * most]
+    if most > AUDIBLE * scale and unread:
+        yield Finding(
+            f"built for {MOST} channels, its vector does not depend on those numbered "
+            f"{some(map(str, unread))}",
+            "build the first layer for in_channels and give it all of them, or refuse the count "
+            "with fusionkit.AssemblyError",
         )
 
 
