@@ -19,7 +19,7 @@ def published(tmp_path, monkeypatch):
     """A backbone whose weights are published, under the tag "tried", by an address of a file."""
     backbone = build_reversible()
     file = tmp_path / "reversible.safetensors"
-    safetensors.torch.save_file(backbone.state_dict(), file)
+    safetensors.torch.save_model(backbone, str(file))
     source = Source(file.as_uri(), sha256(file.read_bytes()).hexdigest(), PREPROCESSING)
     for tag in list(SOURCES):
         monkeypatch.delitem(SOURCES, tag)

@@ -55,6 +55,10 @@ def load_weights(backbone: fk.Backbone, tag: str) -> None:
     }
     for name in backbone.first_layers:
         tensors[name] = fk.adapt_input_channels(tensors[name], backbone.in_channels)
+    # of a tied parameter a file has one name
+    named = list(backbone.named_parameters(remove_duplicate=False))
+    held = {id(value): tensors[name] for name, value in named if name in tensors}
+    tensors |= {name: held[id(value)] for name, value in named if id(value) in held}
     try:
         backbone.load_state_dict(tensors)
     except RuntimeError as error:
