@@ -7,6 +7,7 @@ from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fusionkit.testing.check import Finding
@@ -20,7 +21,7 @@ SOURCES = ("_orig", "_v")
 
 
 def tell_unregistered(module: nn.Module) -> Iterator[Finding]:
-    """Gives a finding for each tensor and module that does not move, learn or save with it."""
+    """Gives a finding for each tensor and module that does not move, learn or save as it should."""
     known = {id(value) for value in (*module.parameters(), *module.buffers(), *module.modules())}
     for owner, each in module.named_modules():
         mine = {
@@ -47,6 +48,23 @@ def tell_unregistered(module: nn.Module) -> Iterator[Finding]:
             yield Finding(
                 f"the buffer {name} requires gradients, and no optimizer will see it",
                 "make it an nn.Parameter",
+            )
+
+    yield from _tell_shared(module)
+
+
+def _tell_shared(module: nn.Module) -> Iterator[Finding]:
+    """Gives a finding for each two parameters over the same memory."""
+    seen: dict[int, str] = {}
+    for name, value in module.named_parameters():
+        if value.is_meta or value.layout is not torch.strided or not value.numel():
+            continue
+        other = seen.setdefault(value.data_ptr(), name)
+        if other != name:
+            yield Finding(
+                f"{other} and {name} are two parameters over the same memory",
+                "tie them by making both the same parameter, b.weight = a.weight without .data: "
+                "an optimizer steps each of two, and a copy takes them apart",
             )
 
 

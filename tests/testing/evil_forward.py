@@ -352,6 +352,21 @@ class PlainTensor(_Holds):
         return self.mean
 
 
+@caught_by("everything_is_registered", "forward uses a tensor that is on the CPU")
+class StaysOnTheCpu(Sound):
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        return super().trunk(x + torch.linspace(0, 1, x.shape[3]))
+
+
+@caught_by(
+    "everything_is_registered", "body.0.0.bias and top.bias are two parameters over the same"
+)
+class TiedByData(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.top.bias.data = self.body[0][0].bias.data
+
+
 @caught_by("everything_is_registered", "tables.fine.0 is a tensor that is not registered")
 class TensorsInADict(_Holds):
     def __init__(self, *arguments: Any) -> None:

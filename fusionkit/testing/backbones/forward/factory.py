@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.subject import BackboneSubject
@@ -14,6 +16,8 @@ from fusionkit.testing.registered import tell_unregistered
 from fusionkit.testing.words import some
 
 __all__ = ["each_call_builds_anew", "everything_is_registered"]
+
+OTHER_DEVICE = re.compile("expected device|same device|different devices")
 
 
 @check("make the factory build each time that it is called", on_meta=True)
@@ -35,8 +39,30 @@ def each_call_builds_anew(subject: BackboneSubject) -> Iterator[Finding]:
 
 @check("register every tensor and module", on_meta=True)
 def everything_is_registered(subject: BackboneSubject) -> Iterator[Finding]:
-    """As built, every tensor is a parameter or a buffer, and every module is a submodule."""
-    yield from tell_unregistered(subject.pristine)
+    """Every tensor is a parameter or a buffer, or made where the input is; modules are submodules.
+
+    And no two parameters share memory.
+    """
+    found = list(tell_unregistered(subject.pristine))
+    yield from found or _left_on_the_cpu(subject)
+
+
+def _left_on_the_cpu(subject: BackboneSubject) -> Iterator[Finding]:
+    """Tells of a tensor that forward makes on the CPU, by a pass on the meta device."""
+    if subject.on_meta:  # it would not have run
+        return
+    try:
+        backbone = subject.copy().to("meta")
+        x = pytree.tree_map_only(Tensor, lambda value: value.to("meta"), subject.example())
+        subject.run(backbone, x)
+    except Exception as error:  # that it reads values, which are not there, is no fault
+        if OTHER_DEVICE.search(str(error)):
+            yield Finding(
+                f"with parameters and input on another device, forward uses a tensor that is on "
+                f"the CPU: {str(error)[:300]}",
+                "give what forward makes the device of its input, torch.arange(n, "
+                "device=x.device), or hold it in register_buffer(name, tensor, persistent=False)",
+            )
 
 
 def _parts(module: nn.Module) -> dict[str, Any]:
