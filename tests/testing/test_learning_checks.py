@@ -7,6 +7,7 @@ import torch
 from evil_learning import EVIL, Trio
 from good_learning import GOOD
 from odd_toys import PLAIN, Classifies
+from torch import nn
 from toys import TinyNet, VectorNet
 
 import fusionkit as fk
@@ -214,6 +215,19 @@ def test_nothing_is_asked_of_a_backbone_without_parameters() -> None:
 
     outcomes = ask(Pools, QUICK)
     assert failed(outcomes) == {}
+
+
+def test_a_dropout_that_no_stage_names_is_named() -> None:
+    class DropsBetween(Trio):
+        def __init__(self, in_channels=3):
+            super().__init__(in_channels)
+            self.between = nn.Dropout(0.3)
+
+        def after(self, index, x):
+            return self.between(x) if index == 0 else x
+
+    told = failed(ask(DropsBetween, QUICK))
+    assert "no stage names between" in told["frozen_stages_compute_the_same"]
 
 
 def test_what_stops_a_rehearsal_is_told_by_the_check_of_that_act() -> None:

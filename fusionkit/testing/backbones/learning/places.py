@@ -37,6 +37,11 @@ class Place:
         """Tells whether all of it is in stages of which nothing learns."""
         return bool(self.stages) and not self.stages & awake
 
+    @property
+    def is_homeless_noise(self) -> bool:
+        """Tells whether it is a dropout, going by its class's name, in no stage."""
+        return not self.stages and "drop" in type(self.module).__name__.lower()
+
     def learns(self, learning: frozenset[str]) -> bool:
         """Tells whether it has parameters and all of them learn."""
         return bool(self.parameters) and self.parameters <= learning

@@ -151,7 +151,8 @@ class _Learner:
                 told.bits.append(tell_moved(sorted(moved), when))
             reference = reference or heard
             if not told.echo and (paths := strange(reference, heard)):
-                told.echo.append(tell_strange(paths, when))
+                homeless = [place.path for place in self.places if place.is_homeless_noise]
+                told.echo.append(tell_strange(paths, when, homeless))
 
     def look_at_what_thawed(self, told: Rehearsal) -> None:
         learning = self.part.learning(self.last)

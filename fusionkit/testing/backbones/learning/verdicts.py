@@ -33,10 +33,11 @@ def tell_moved(names: list[str], when: str) -> Finding:
     )
 
 
-def tell_strange(paths: list[str], when: str) -> Finding:
-    """Says which frozen modules computed otherwise, and when."""
+def tell_strange(paths: list[str], when: str, homeless: list[str]) -> Finding:
+    """Says which frozen modules computed otherwise, and when, and which dropouts have no stage."""
+    loose = f"; no stage names {some(homeless)}" if homeless else ""
     return Finding(
-        f"{when} frozen stages compute otherwise than when all is frozen: {some(paths)}",
+        f"{when} frozen stages compute otherwise than when all is frozen: {some(paths)}{loose}",
         "let noise and statistics of a stage depend on `training` of a module of that very stage, "
         "and name its dropouts in its blocks; keep no state from one pass to the next",
     )
