@@ -115,7 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first draw's seed")
-    parser.add_argument("--all", action="store_true", help="all heads")
+    parser.add_argument("--all", action="store_true", help="all heads; five draws take hours")
     parser.add_argument("--heads", nargs="+", help="these heads")
     parser.add_argument("--only", default="", help="data sets with this in their title")
     parser.add_argument("--json", metavar="FILE", help="write all accuracies to this file, too")
