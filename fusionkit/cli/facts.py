@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.card import Card, card_of
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
     from fusionkit.catalog import BackboneEntry, HeadEntry
     from fusionkit.preprocessing import Preprocessing
 
-__all__ = ["BackboneFacts", "HeadFacts", "HeadOption", "StageFacts", "study_backbone", "study_head"]
+__all__ = [
+    "BackboneFacts",
+    "FactoryOption",
+    "HeadFacts",
+    "StageFacts",
+    "study_backbone",
+    "study_head",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,23 @@ class StageFacts:
     name: str
     blocks: int
     parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryOption:
+    """One option of a backbone or head.
+
+    Attributes:
+        name: as a recipe gives it.
+        type: its type as written.
+        default: its default as written; ``None`` where it must be given.
+        description: what the docstring says of it.
+    """
+
+    name: str
+    type: str
+    default: str | None
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +71,7 @@ class BackboneFacts:
         fixed_size: the only (height, width) in pixels that it takes; ``None`` for any.
         size_multiple: height and width must be multiples of it.
         weights: names of pretrained weights; ``None`` where the provider does not list them.
+        options: of its factory's signature.
     """
 
     name: str
@@ -59,23 +86,7 @@ class BackboneFacts:
     fixed_size: tuple[int, int] | None
     size_multiple: int
     weights: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class HeadOption:
-    """One option of a head.
-
-    Attributes:
-        name: as a recipe gives it.
-        type: its type as written.
-        default: its default as written; ``None`` where it must be given.
-        description: what the docstring says of it.
-    """
-
-    name: str
-    type: str
-    default: str | None
-    description: str
+    options: tuple[FactoryOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,7 @@ class HeadFacts:
     distribution: str | None
     version: str | None
     description: tuple[str, ...]
-    options: tuple[HeadOption, ...]
+    options: tuple[FactoryOption, ...]
     card: Card | None = None
 
 
@@ -123,6 +134,7 @@ def study_backbone(entry: BackboneEntry) -> BackboneFacts:
         fixed_size=backbone.fixed_size,
         size_multiple=backbone.size_multiple,
         weights=_weights(entry),
+        options=_options(entry.factory, {"in_channels", "weights", "num_classes"}),
     )
 
 
@@ -131,33 +143,40 @@ def study_head(entry: HeadEntry) -> HeadFacts:
     filled_in = {"num_classes"}  # by compose, and not by a recipe
     if getattr(entry.factory, "takes_catalog", False):
         filled_in.add("catalog")
-    try:
-        parameters = list(inspect.signature(entry.factory).parameters.values())
-    except (TypeError, ValueError):  # some callables written in C have none
-        parameters = []
     description, _ = read_docstring(inspect.getdoc(entry.factory))
-    said = _arguments(entry.factory)
     return HeadFacts(
         name=entry.name,
         distribution=entry.distribution,
         version=entry.version,
         description=description,
-        options=tuple(
-            HeadOption(
-                parameter.name,
-                "" if parameter.annotation is parameter.empty else _written(parameter.annotation),
-                None if parameter.default is parameter.empty else repr(parameter.default),
-                said.get(parameter.name, ""),
-            )
-            for parameter in parameters
-            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in filled_in
-        ),
+        options=_options(entry.factory, filled_in),
         card=card_of(entry.factory),
+    )
+
+
+def _options(factory: Any, filled_in: Collection[str]) -> tuple[FactoryOption, ...]:
+    """Gives the options of a factory's signature, without what compose fills in."""
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):  # some callables written in C have none
+        return ()
+    said = _arguments(factory)
+    return tuple(
+        FactoryOption(
+            parameter.name,
+            "" if parameter.annotation is parameter.empty else _written(parameter.annotation),
+            None if parameter.default is parameter.empty else repr(parameter.default),
+            said.get(parameter.name, ""),
+        )
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in filled_in
     )
 
 
 def _arguments(factory: object) -> dict[str, str]:
     """Gives what the docstring says of each argument; a class's own comes before its bases'."""
+    if isinstance(factory, partial):
+        factory = factory.func
     if not isinstance(factory, type):
         return read_docstring(inspect.getdoc(factory))[1]
     said: dict[str, str] = {}

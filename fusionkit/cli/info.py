@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fusionkit.cli.facts import BackboneFacts, HeadFacts, study_backbone, study_head
+from fusionkit.cli.facts import BackboneFacts, FactoryOption, HeadFacts, study_backbone, study_head
 from fusionkit.cli.list import Kind
 from fusionkit.cli.terminal import open_console, print_json
 from fusionkit.errors import ConfigError
@@ -80,6 +81,7 @@ def _print_backbone(console: Console, facts: BackboneFacts) -> None:
         stages.add_row(stage.name, str(stage.blocks), f"{stage.parameters:,}")
     console.print()
     console.print(stages)
+    _print_options(console, facts.options)
 
 
 def _print_head(console: Console, facts: HeadFacts) -> None:
@@ -95,11 +97,15 @@ def _print_head(console: Console, facts: HeadFacts) -> None:
         table.add_row("papers", Text("\n".join(facts.card.papers)))
         table.add_row("when", Text(facts.card.when))
     console.print(table)
-    if not facts.options:
+    _print_options(console, facts.options)
+
+
+def _print_options(console: Console, options: Sequence[FactoryOption]) -> None:
+    if not options:
         return
     console.print()
     console.print(Text("options", "bold"))
-    for option in facts.options:
+    for option in options:
         default = f" = {option.default}" if option.default is not None else " (must be given)"
         type_ = f": {option.type}" if option.type else ""
         console.print(Text.assemble((option.name, "bold"), (f"{type_}{default}", "dim")))

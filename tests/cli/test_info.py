@@ -42,6 +42,27 @@ def test_a_backbone_for_a_program(catalog, piped):
     assert told["weights"] == ["tag_a", "tag_b"]
 
 
+def test_the_options_of_a_backbone_are_told_and_what_its_factory_says_of_them():
+    from functools import partial
+
+    def build(name, *, in_channels, weights, num_classes, depth: int = 3, wide):
+        """Builds it.
+
+        Args:
+            name: which.
+            in_channels: of the input.
+            depth: how many
+                layers.
+            wide: or narrow.
+        """
+
+    options = facts._options(partial(build, "a"), {"in_channels", "weights", "num_classes"})
+    assert [(each.name, each.type, each.default, each.description) for each in options] == [
+        ("depth", "int", "3", "how many layers."),
+        ("wide", "", None, "or narrow."),
+    ]
+
+
 def test_a_backbone_takes_no_memory_where_that_works(catalog, monkeypatch):
     devices = []
     build = facts._build

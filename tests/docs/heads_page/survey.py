@@ -12,7 +12,7 @@ import torch
 from fusionkit import Card, Catalog, ConfigError, FusionHead
 from fusionkit.card import card_of
 from fusionkit.cli.docstring import read_docstring
-from fusionkit.cli.facts import HeadOption, study_head
+from fusionkit.cli.facts import FactoryOption, study_head
 from fusionkit.heads.plugin import ROOMS
 from heads_page.cost import Cost, offer, tabulate_cost
 
@@ -41,7 +41,7 @@ class StudiedHead:
     room: ModuleType
     card: Card
     paragraphs: tuple[str, ...]
-    options: tuple[HeadOption, ...]
+    options: tuple[FactoryOption, ...]
     takes_missing: bool
     trains: bool
     parameters: int
