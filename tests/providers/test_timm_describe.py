@@ -96,3 +96,10 @@ def test_describing_leaves_warnings_and_random_numbers_alone():
     describe(find_source("csatv2", None), 3, True, {})
     assert torch.equal(torch.get_rng_state(), before)
     assert warnings.filters == filters
+
+
+def test_a_multiple_is_not_taken_for_a_part_of_itself() -> None:
+    with torch.device("meta"):  # from 768 pixels the first step tried for 16 leads to a 48th
+        build = fk.Catalog.installed().backbone("timm/gemma4_vit_167m_enc").factory
+        backbone = build(in_channels=3, weights=None, num_classes=None)
+    assert backbone.size_multiple == 48

@@ -179,6 +179,14 @@ def find_sizes(
     if type(model).__module__ in BLIND:
         return size, 1
     height, width = size
+
+    def takes(more: int) -> bool:
+        try:
+            trace_model(model, channels, (height + more, width + more), born, only_shapes=True)
+        except REFUSALS:
+            return False
+        return True
+
     for step in STEPS:
         if height % step or width % step:
             continue
@@ -191,5 +199,7 @@ def find_sizes(
             continue
         if any(len(shape) == 4 for shape in here.maps) and here.maps == there:
             break
+        if offset > step and not takes(offset + 2 * step):
+            continue  # the first was a multiple of more than the step
         return None, step
     return size, 1
