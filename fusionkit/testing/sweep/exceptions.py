@@ -43,8 +43,8 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "timm/gemma4_vit_*_enc",
         "runs_under_autocast",
-        "with random weights timm's own blocks add up rounding: in bfloat16 the first map is off by "
-        "a fiftieth of its largest value, the last by half",
+        "with random weights timm's own blocks add up rounding: in bfloat16 the first map is off "
+        "by a fiftieth of its largest value, the last by half",
         ("full",),
     ),
     Known(
