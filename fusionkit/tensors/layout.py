@@ -23,4 +23,6 @@ def to_channels_last(module: nn.Module, axes: int = 4) -> None:
     ``module.to(memory_format=...)`` demands it of all that have four axes or five, and fails for
     a module that has both kinds or only the other one.
     """
+    # it is what .to() calls, so that a module that overrides it drops what it worked out; torch
+    # gives it no types
     module._apply(lambda value: channels_last(value, axes))  # type: ignore[no-untyped-call]

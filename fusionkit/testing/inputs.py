@@ -28,10 +28,10 @@ def candidate_sizes(backbone: Backbone, example: Tensor) -> list[tuple[int, int]
     if backbone.fixed_size is not None:
         return [own]
     multiple = max(backbone.size_multiple, 1)
-    sides = dict.fromkeys(-(-side // multiple) * multiple for side in STEPS if side < min(own))
-    beyond = next((-(-side // multiple) * multiple for side in STEPS if side > max(own)), None)
-    larger = [] if beyond is None else [(beyond, beyond)]
-    return [*((side, side) for side in sides), own, *larger]
+    sides = {side: -(-side // multiple) * multiple for side in STEPS}
+    larger = [rounded for side, rounded in sides.items() if side > max(own)]
+    smaller = dict.fromkeys(rounded for side, rounded in sides.items() if side < min(own))
+    return [*((side, side) for side in smaller), own, *((side, side) for side in larger[:1])]
 
 
 def resized(example: Tensor, size: tuple[int, int], seed: int = 0) -> Tensor:
@@ -61,6 +61,11 @@ def varied(example: Any, seed: int) -> Any:
         return value.gather(-1, keys.argsort(-1))
 
     return pytree.tree_map_only(Tensor, vary, example)
+
+
+def moved(example: Any, device: torch.device | str) -> Any:
+    """Gives an input somewhere else."""
+    return pytree.tree_map_only(Tensor, lambda value: value.to(device), example)
 
 
 def first_of(example: Any, count: int = 1) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from torch import nn
 
-__all__ = ["parameters_made"]
+from fusionkit.testing.check import Finding
+from fusionkit.testing.words import some
+
+__all__ = ["parameters_made", "tell_made"]
 
 
 @contextmanager
@@ -29,3 +32,12 @@ def parameters_made(module: nn.Module) -> Iterator[list[str]]:
 
     with patch.object(nn.Module, "register_parameter", note):
         yield made
+
+
+def tell_made(made: Iterable[str], when: str = "") -> Finding:
+    """Says which parameters a forward pass made and did not keep."""
+    return Finding(
+        f"{when}forward made {some(sorted(set(made)))} and threw it away again",
+        "make the layer in __init__: one that is made anew in each pass has other values each "
+        "time, and never learns",
+    )

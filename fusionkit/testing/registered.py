@@ -49,7 +49,6 @@ def tell_unregistered(module: nn.Module) -> Iterator[Finding]:
                 f"the buffer {name} requires gradients, and no optimizer will see it",
                 "make it an nn.Parameter",
             )
-
     yield from _tell_shared(module)
 
 

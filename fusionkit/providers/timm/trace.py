@@ -179,27 +179,21 @@ def find_sizes(
     if type(model).__module__ in BLIND:
         return size, 1
     height, width = size
-
-    def takes(more: int) -> bool:
-        try:
-            trace_model(model, channels, (height + more, width + more), born, only_shapes=True)
-        except REFUSALS:
-            return False
-        return True
-
     for step in STEPS:
         if height % step or width % step:
             continue
         # an odd multiple beyond half a patch of any common size, so that rounding hides nothing
         offset = step * (1 + 2 * (33 // (2 * step)))
-        other = (height + offset, width + offset)
+        # and the next one, for what both are multiples of is the step alone
+        tried = (offset,) if offset == step else (offset, offset + 2 * step)
+        others = [(height + more, width + more) for more in tried]
         try:
-            there = trace_model(model, channels, other, born, only_shapes=True).maps
+            there = [
+                trace_model(model, channels, other, born, only_shapes=True) for other in others
+            ]
         except REFUSALS:
             continue
-        if any(len(shape) == 4 for shape in here.maps) and here.maps == there:
+        if any(len(shape) == 4 for shape in here.maps) and here.maps == there[0].maps:
             break
-        if offset > step and not takes(offset + 2 * step):
-            continue  # the first was a multiple of more than the step
         return None, step
     return size, 1

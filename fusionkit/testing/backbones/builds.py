@@ -10,7 +10,7 @@ from fusionkit.backbone.depth import Level, Stage
 from fusionkit.features import Features
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
-from fusionkit.testing.made import parameters_made
+from fusionkit.testing.made import parameters_made, tell_made
 from fusionkit.testing.words import some
 
 __all__ = ["builds", "forward_makes_no_weights", "runs"]
@@ -79,12 +79,7 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
             )
             return
         if made:
-            yield Finding(
-                f"in {'train' if training else 'eval'} mode forward made {some(sorted(set(made)))} "
-                "and threw it away again",
-                "make the layer in __init__: one that is made anew in each pass has other values "
-                "each time, and never learns",
-            )
+            yield tell_made(made, f"in {'train' if training else 'eval'} mode ")
             return
 
 

@@ -23,7 +23,7 @@ from fusionkit.recipe.values import Branch, Head
 from fusionkit.testing.backbones.offer import Offer
 from fusionkit.testing.call import accepted_keywords, call_with, preset
 from fusionkit.testing.check import NotApplicableError
-from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, resized, varied
+from fusionkit.testing.inputs import candidate_sizes, first_of, is_image, moved, resized, varied
 from fusionkit.testing.perturb import perturb
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
@@ -247,7 +247,7 @@ class BackboneSubject:
         """Gives an input where the backbone is."""
         if not self.on_meta:
             return x
-        return torch.utils._pytree.tree_map_only(Tensor, lambda value: value.to("meta"), x)
+        return moved(x, "meta")
 
     def example(self, batch: int = 2, seed: int = 0, size: tuple[int, int] | None = None) -> Any:
         """Gives an input as small as the backbone takes.

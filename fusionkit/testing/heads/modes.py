@@ -13,7 +13,7 @@ from fusionkit.features import Features
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, check_each, distance, modes, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
-from fusionkit.testing.made import parameters_made
+from fusionkit.testing.made import parameters_made, tell_made
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -64,11 +64,7 @@ def forward_makes_no_weights(case: HeadCase) -> Iterator[Finding]:
             )
             return
         if made:
-            yield Finding(
-                f"forward made {some(sorted(set(made)))} and threw it away again",
-                "make the layer in __init__: one that is made anew in each pass has other values "
-                "each time, and never learns",
-            )
+            yield tell_made(made)
             return
         moved = [name for name, value in head.state_dict().items() if not same(value, state[name])]
         if moved and not mode:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, ConfigError
@@ -15,7 +14,7 @@ from fusionkit.model.anatomy import trunk_of
 from fusionkit.preprocessing import Preprocessing
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
-from fusionkit.testing.inputs import first_of, resized
+from fusionkit.testing.inputs import first_of, moved, resized
 from fusionkit.testing.perturb import perturb
 from fusionkit.testing.words import some
 
@@ -42,6 +41,7 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
         raise NotApplicableError("vector_is_as_declared says what is wrong")
     refused: list[Exception] = []
     counts = [count for count in COUNTS if count != subject.in_channels]
+    working: list[int] = []
     unfit: dict[int, int] = {}
     for count in counts:
         try:
@@ -54,8 +54,12 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
         except Exception:  # the real one says whether it was the device's fault
             works = False
         if not works:
-            yield from _tried(subject, count)
-        elif (means := _means(built)) not in (None, count):
+            told = list(_tried(subject, count))
+            yield from told
+            working += [] if told else [count]
+            continue
+        working.append(count)
+        if (means := _means(built)) not in (None, count):
             unfit[count] = means
     own = _means(subject.pristine)
     if unfit and own in (None, subject.in_channels):  # else preprocessing_fits tells
@@ -66,7 +70,8 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
         )
     if len(refused) == len(counts):
         raise NotApplicableError(f"it takes {subject.in_channels} channels only: {refused[0]}")
-    yield from _unread_channels(subject)
+    if MOST in working and subject.takes_images:
+        yield from _unread_channels(subject)
 
 
 @check("name in first_layers the parameters that read the input's channels", on_meta=True)
@@ -151,13 +156,8 @@ def _tried(subject: BackboneSubject, count: int) -> Iterator[Finding]:
 
 def _unread_channels(subject: BackboneSubject) -> Iterator[Finding]:
     """Tells which of four channels the vector does not depend on, if it depends on others."""
-    if not subject.takes_images:
-        return
-    try:
-        built = subject.build(in_channels=MOST)
-    except Exception:  # refused, or told above
-        return
-    if built.in_channels != MOST or any(value.is_meta for value in built.parameters()):
+    built = subject.build(in_channels=MOST)
+    if any(value.is_meta for value in built.parameters()):  # each_call_builds_anew says why
         return
     perturb(built)
     built.eval()
@@ -189,7 +189,7 @@ def _width(subject: BackboneSubject, built: Backbone) -> int | None:
     x = built.example(2)
     x = resized(x, subject.sizes[0]) if subject.sizes else first_of(x, 2)
     device = next((value.device for value in built.parameters()), torch.device("cpu"))
-    x = pytree.tree_map_only(Tensor, lambda value: value.to(device), x)
+    x = moved(x, device)
     built.check_input(x)
     vector = subject.run(built.eval(), x, Reads(vector=True)).vector
     fits = vector is not None and tuple(vector.shape) == (2, built.embed_dim)
