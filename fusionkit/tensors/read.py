@@ -13,14 +13,11 @@ from torch import Tensor
 
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.dtypes import DTYPES
-from fusionkit.tensors.finite import KnownFinite, has_finite_sum
+from fusionkit.tensors.fill import Space, fill
+from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.header import Header, TensorEntry, take_header
 
 __all__ = ["read_tensors"]
-
-CHUNK = 1 << 18
-SUMMED = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
-"""Types whose values have a sum that costs little."""
 
 
 def read_tensors(
@@ -81,30 +78,39 @@ def _read(
         file.seek(0)
         digest.update(file.read(begin))
     mapped = _map(file) if maps and header.tensors else None
-    tensors: dict[str, Tensor] = {}
-    for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].start):
-        dtype = DTYPES[entry.dtype]
-        place = begin + entry.start
-        count = (entry.end - entry.start) // dtype.itemsize
-        source = None
-        if mapped is None or not count or place % dtype.itemsize:
-            value, source = torch.empty(entry.shape, dtype=dtype, device="cpu"), file
-            file.seek(place)  # what lies before may have been mapped
-        elif len(mapped) < begin + entry.end:
-            raise _cut(path, entry)
-        else:
-            flat = torch.frombuffer(mapped, dtype=dtype, count=count, offset=place)
-            value = flat.view(entry.shape)
-        watches = finite is not None and value.dtype in SUMMED
-        if _fill(value, source, entry, path, digest, watches=watches) and finite is not None:
-            finite.add(value)
-        tensors[name] = value
+    if mapped is not None and len(mapped) < begin + header.data_size:
+        raise _cut(path, header)
+    entries = sorted(header.tensors.items(), key=lambda item: item[1].start)
+    spaces = [_space(entry, begin, mapped) for _, entry in entries]
+    try:
+        seen = fill(
+            spaces,
+            file,
+            on_bytes=None if digest is None else digest.update,
+            looks=finite is not None,
+        )
+    except EOFError as error:
+        raise _cut(path, header) from error
     if digest is not None and digest.hexdigest() != sha256:
         raise _changed(path)
-    for name, value in tensors.items():
+    tensors = {name: space.value for (name, _), space in zip(entries, spaces, strict=True)}
+    for (name, value), is_finite in zip(tensors.items(), seen, strict=True):
         if value.dtype is torch.bool and value.numel() and int(value.view(torch.uint8).max()) > 1:
             raise CheckpointError(f"{path}: {name!r:.200} is of type BOOL, but not all 0 and 1")
+        if is_finite and finite is not None:
+            finite.add(value)
     return {name: tensors[name] for name in header.tensors}
+
+
+def _space(entry: TensorEntry, begin: int, mapped: memoryview | None) -> Space:
+    """Gives memory for one tensor: new, or the file's own where that is in step with its type."""
+    dtype = DTYPES[entry.dtype]
+    place = begin + entry.start
+    count = (entry.end - entry.start) // dtype.itemsize
+    if mapped is None or not count or place % dtype.itemsize:
+        return Space(torch.empty(entry.shape, dtype=dtype, device="cpu"), place)
+    flat = torch.frombuffer(mapped, dtype=dtype, count=count, offset=place)
+    return Space(flat.view(entry.shape), None)
 
 
 def _map(file: FileIO) -> memoryview:
@@ -116,51 +122,9 @@ def _map(file: FileIO) -> memoryview:
     return torch.from_file(own, shared=False, size=size, dtype=torch.uint8).numpy().data
 
 
-def _fill(
-    value: Tensor,
-    file: FileIO | None,
-    entry: TensorEntry,
-    path: Path,
-    digest: hashlib._Hash | None,
-    *,
-    watches: bool,
-) -> bool:
-    """Reads one tensor's bytes from where the file stands; tells if it watched and all is finite.
-
-    Each chunk is hashed and looked at while the processor still has it in its cache. Without a
-    file the bytes are there already.
-    """
-    if not value.numel():
-        return False
-    flat = value.view(-1)
-    memory = flat.view(torch.uint8).numpy().data
-    step = CHUNK // value.element_size()
-    for start in range(0, len(memory), CHUNK):
-        part = memory[start : start + CHUNK]
-        if file is not None and _read_into(part, file) != len(part):
-            raise _cut(path, entry)
-        if digest is not None:
-            digest.update(part)
-        if watches:
-            first = start // value.element_size()
-            watches = has_finite_sum(flat[first : first + step])
-    return watches
-
-
-def _read_into(part: memoryview, file: FileIO) -> int:
-    """Fills memory from a file, and gives how many bytes there were."""
-    done = 0
-    while done < len(part):
-        count = file.readinto(part[done:])
-        if not count:
-            break
-        done += count
-    return done
-
-
-def _cut(path: Path, entry: TensorEntry) -> CheckpointError:
+def _cut(path: Path, header: Header) -> CheckpointError:
     return CheckpointError(
-        f"{path} was cut short while it was read: {entry.end:,} bytes of data were "
+        f"{path} was cut short while it was read: {header.data_size:,} bytes of data were "
         "promised; fetch or save it again"
     )
 

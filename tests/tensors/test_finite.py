@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import fusionkit as fk
-from fusionkit.tensors import read
+from fusionkit.tensors import fill
 from fusionkit.tensors.finite import KnownFinite, has_finite_sum
 from fusionkit.tensors.match import load_tensors
 from fusionkit.tensors.read import read_tensors
@@ -42,7 +42,7 @@ def test_one_value_that_is_not_finite_shows_in_the_sum(bad: float) -> None:
 def test_reading_knows_what_is_finite_in_every_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    monkeypatch.setattr(read, "CHUNK", 1024)
+    monkeypatch.setattr(fill, "CHUNK", 256)
     spoilt = torch.ones(300)
     spoilt[place] = torch.nan
     tensors = {
