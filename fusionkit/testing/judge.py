@@ -36,12 +36,13 @@ def refuse_unknown(checks: Sequence[Check[Any]], names: Iterable[str]) -> None:
     """Refuses the name of a check that does not exist.
 
     Raises:
-        ConfigError: names it, and near ones.
+        ConfigError: names it, and near ones, or all where none is near.
     """
-    known = [check.name for check in checks]
+    known = list(dict.fromkeys(check.name for check in checks))
     for name in names:
         if name not in known:
-            raise ConfigError(f"there is no check {name!r}.{did_you_mean(name, known)}")
+            told = did_you_mean(name, known) or f" There are {', '.join(known)}"
+            raise ConfigError(f"there is no check {name!r}.{told}")
 
 
 def judge(

@@ -590,6 +590,21 @@ class KeepsTheLargestSize(Sound):
         )
 
 
+@caught_by("eval_has_no_side_effects", "pixels, after 128 x 128, the vector differs")
+class KeepsPlacesByTheirNumber(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.places: dict[int, list[float]] = {}
+
+    def pool(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        if height * width not in self.places:
+            places = [row + 2.0 * column for row in range(height) for column in range(width)]
+            self.places[height * width] = places
+        weights = torch.tensor(self.places[height * width]).softmax(0).to(x)
+        return self.top(self.drop(x.flatten(2) @ weights))
+
+
 @caught_by("eval_has_no_side_effects", "changes training modes of drop")
 class WakesItsDropout(Sound):
     def trunk(self, x: Tensor) -> list[Tensor]:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 
 from fusionkit.catalog import Catalog
-from fusionkit.errors import ConfigError, did_you_mean
 from fusionkit.plugins.plugin import Kind
 from fusionkit.testing.backbones.all import BACKBONE_CHECKS
 from fusionkit.testing.backbones.conformance import check_backbone
@@ -75,7 +74,7 @@ def check_plugin(
         ConfigError: there is no check, backbone or head of a name that was given.
     """
     wanted = None if only is None else set(only)
-    _refuse_unknown(wanted)
+    refuse_unknown((*PLUGIN_CHECKS, *BACKBONE_CHECKS, *HEAD_CHECKS), sorted(wanted or ()))
     subject = PluginSubject(name, catalog=catalog, backbones=backbones, heads=heads, limit=limit)
     expected = {key: dict(each) for key, each in (expected_failures or {}).items()}
     own = expected.get(name, {})
@@ -144,10 +143,3 @@ def _among(checks: tuple[Check[Any], ...], wanted: set[str] | None) -> list[str]
     if wanted is None:
         return None
     return [check.name for check in checks if check.name in wanted]
-
-
-def _refuse_unknown(wanted: set[str] | None) -> None:
-    known = [c.name for checks in (PLUGIN_CHECKS, BACKBONE_CHECKS, HEAD_CHECKS) for c in checks]
-    for name in sorted(wanted or ()):
-        if name not in known:
-            raise ConfigError(f"there is no check {name!r}.{did_you_mean(name, known)}")

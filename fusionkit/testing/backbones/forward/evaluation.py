@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from fusionkit.backbone.contract import Backbone
+from fusionkit.errors import DataError
 from fusionkit.features import Reads
 from fusionkit.testing.backbones.forward.compare import differences
 from fusionkit.testing.backbones.forward.steadiness import require_steady
@@ -57,6 +59,28 @@ def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
         yield Finding(
             f"after other inputs and reads, {what}",
             "keep nothing of an input; a table that is kept is made of parameters alone",
+        )
+    yield from _mixed_up(subject, backbone)
+
+
+def _mixed_up(subject: BackboneSubject, backbone: Backbone) -> Iterator[Finding]:
+    """Asks for an oblong image, after a square one of as many pixels and without it."""
+    if len(subject.sizes) < 2:
+        return
+    height, width = subject.sizes[0]
+    square, oblong = (2 * height, 2 * width), (height, 4 * width)
+    before, x = (subject.example(batch=1, seed=1, size=size) for size in (square, oblong))
+    try:
+        for each in (before, x):
+            backbone.check_input(each)
+    except DataError:  # it takes squares only
+        return
+    subject.run(backbone, before)
+    alone = subject.run(subject.copy(), x)
+    for what in differences(subject.run(backbone, x), alone, subject.reads, 1e-6):
+        yield Finding(
+            f"at {height} x {4 * width} pixels, after {2 * height} x {2 * width}, {what}",
+            "keep what depends on the size by height and width, not by their product",
         )
 
 
