@@ -83,8 +83,11 @@ def fill(
     if count < 2 or not READS_ANYWHERE or all(space.place is None for space in spaces):
         _take(tasks, map(work, tasks), on_bytes)
     else:
-        with ThreadPoolExecutor(count, "fusionkit-read") as threads:
+        threads = ThreadPoolExecutor(count, "fusionkit-read")
+        try:
             _take(tasks, threads.map(work, tasks), on_bytes)
+        finally:  # after an error, or when it is interrupted, what waits is not read
+            threads.shutdown(cancel_futures=True)
     return finite
 
 

@@ -132,6 +132,30 @@ def test_a_disk_that_fails_is_told_and_nothing_more_is_read(
     assert len(asked) <= 3 * threads
 
 
+def test_when_it_is_interrupted_the_rest_is_not_read(
+    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    spaces = spaces_of(some(path) * 20)
+    path.write_bytes(path.read_bytes() * 20)
+    real, asked = module._read, []
+
+    def read(*arguments: object) -> None:
+        asked.append(1)
+        time.sleep(0.01)
+        real(*arguments)
+
+    def interrupt(_: memoryview) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_read", read)
+    before = threading.active_count()
+    with path.open("rb", buffering=0) as file, pytest.raises(KeyboardInterrupt):
+        fill(spaces, file, on_bytes=interrupt)
+    assert threading.active_count() == before
+    assert len(asked) < 100  # of 860 chunks
+
+
 def test_what_comes_in_pieces_is_put_together(
     tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
