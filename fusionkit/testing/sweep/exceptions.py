@@ -52,6 +52,13 @@ KNOWN: tuple[Known, ...] = (
         "levels_are_as_declared",
         "its last maps have even sides, so one more where a multiple of 32 pixels is odd",
     ),
+    Known(
+        "timm/resnetv2_50d_frn",
+        "runs_under_autocast",
+        "at 64 x 64 pixels timm's own last norm has the statistics of four values, and takes the "
+        "rounding of bfloat16 to half of the largest; at 224 x 224 it is a twentieth",
+        ("full",),
+    ),
 )
 
 
