@@ -82,12 +82,16 @@ def fill(
     count = min(torch.get_num_threads(), MOST_THREADS, len(tasks))
     if count < 2 or not READS_ANYWHERE or all(space.place is None for space in spaces):
         _take(tasks, map(work, tasks), on_bytes)
-    else:
-        threads = ThreadPoolExecutor(count, "fusionkit-read")
+        return finite
+    threads = ThreadPoolExecutor(count, "fusionkit-read")
+    try:
         try:
-            _take(tasks, threads.map(work, tasks), on_bytes)
-        finally:  # after an error, or when it is interrupted, what waits is not read
-            threads.shutdown(cancel_futures=True)
+            done = threads.map(work, tasks)
+        except RuntimeError:  # no thread can be started any more, as while the interpreter ends
+            done = map(work, tasks)
+        _take(tasks, done, on_bytes)
+    finally:  # after an error, or when it is interrupted, what waits is not read
+        threads.shutdown(cancel_futures=True)
     return finite
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -191,3 +194,43 @@ def test_what_is_in_memory_is_looked_at_where_it_is(tmp_path: Path, threads: int
         found = fill(spaces, file, on_bytes=lambda memory: parts.append(bytes(memory)), looks=True)
     assert found == [True, False]
     assert len(b"".join(parts)) == 2400
+
+
+def test_where_no_thread_can_be_started_it_is_read_on_this_one(
+    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    values = some(path)
+    started: list[threading.Thread] = []
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    spaces = spaces_of(values)
+    with path.open("rb", buffering=0) as file:
+        assert fill(spaces, file, looks=True) == [size > 0 for size in SIZES]
+    assert all(space.value.equal(value) for space, value in zip(spaces, values, strict=True))
+
+
+def test_it_reads_while_the_interpreter_ends(tmp_path: Path) -> None:
+    script = f"""
+        import atexit, threading, torch
+        from safetensors.torch import save_file
+        from fusionkit.tensors.read import read_tensors
+        path = {str(tmp_path / "x.safetensors")!r}
+        save_file({{"a": torch.ones(6_000_000)}}, path)
+        torch.set_num_threads(2)
+        def late():
+            threading.main_thread().join()
+            print(float(read_tensors(path)["a"].sum()))
+        threading.Thread(target=late).start()
+        atexit.register(lambda: print(float(read_tensors(path)["a"].sum())))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["6000000.0"] * 2, done.stderr
