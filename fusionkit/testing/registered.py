@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -12,12 +13,33 @@ from torch import Tensor, nn
 
 from fusionkit.testing.check import Finding
 
-__all__ = ["tell_unregistered"]
+__all__ = ["tell_left_on_the_cpu", "tell_unregistered"]
 
 DEPTH = 5
 REGISTERS = frozenset({"_parameters", "_buffers", "_modules"})
 SOURCES = ("_orig", "_v")
 """What torch's old spectral and weight norm, and pruning, call the parameter behind a weight."""
+
+OTHER_DEVICE = re.compile("expected device|same device|different devices")
+
+
+def tell_left_on_the_cpu(run_on_meta: Callable[[], object]) -> Iterator[Finding]:
+    """Tells of a tensor that forward makes on the CPU.
+
+    Args:
+        run_on_meta: runs forward with parameters and input on the meta device.
+    """
+    try:
+        run_on_meta()
+    except Exception as error:  # anything else is for want of values: with them, it has run
+        if OTHER_DEVICE.search(str(error)):
+            yield Finding(
+                f"with parameters and input on another device, forward uses a tensor that is on "
+                f"the CPU: {str(error)[:300]}",
+                "give what forward makes the device of its input, torch.arange(n, "
+                "device=x.device), or hold it in register_buffer(name, tensor, persistent=False); "
+                "what is kept from one pass to the next is kept by device too",
+            )
 
 
 def tell_unregistered(module: nn.Module) -> Iterator[Finding]:

@@ -383,6 +383,101 @@ class TuplesOnly(Good):
         super().__init__(inputs, num_classes=num_classes)
 
 
+class KeepsGradientsBack(Good):
+    """Learns itself, and lets no branch learn."""
+
+    def score(self, name, each):
+        return super().score(name, each._replace(vector=each.vector.detach()))
+
+
+class KeepsOneGradientBack(Good):
+    """Lets no gradient through to the first of several branches."""
+
+    def score(self, name, each):
+        if name == self.names[0] and len(self.names) > 1:
+            each = each._replace(vector=each.vector.detach())
+        return super().score(name, each)
+
+
+class GivesProbabilities(Good):
+    """Gives what cross-entropy would make of its scores."""
+
+    def add(self, scores):
+        return super().add(scores).softmax(-1)
+
+
+class GivesProbabilitiesInEval(Good):
+    """Gives scores to the loss, and shares to who asks."""
+
+    def add(self, scores):
+        summed = super().add(scores)
+        return summed if self.training else summed.sigmoid()
+
+
+class BeginsAtZeroTwice(Good):
+    """Multiplies two factors that are both zero at the beginning."""
+
+    def make(self, inputs):
+        super().make(inputs)
+        self.gain = nn.Parameter(torch.zeros(self.num_classes))
+        self.slope = nn.Parameter(torch.zeros(self.num_classes))
+
+    def add(self, scores):
+        summed = super().add(scores)
+        return summed + self.gain * self.slope * summed.tanh()
+
+
+class KeepsItsLastScores(Good):
+    """Keeps a tensor of the last pass, of which no copy can be made."""
+
+    last = None
+
+    def add(self, scores):
+        self.last = super().add(scores)
+        return self.last
+
+
+class MakesNumbersOnTheCpu(Good):
+    """Makes a window where no GPU looks for it."""
+
+    def add(self, scores):
+        return super().add(scores) * torch.linspace(0.5, 1.5, self.num_classes).to(scores[0].dtype)
+
+
+class RemembersTheAbsent(Good):
+    """Puts what it saw last in the place of an absent branch."""
+
+    takes_missing = True
+
+    def make(self, inputs):
+        super().make(inputs)
+        self.last = {}
+
+    def forward(self, features):
+        for name, each in features.items():
+            self.last[name] = self.score(name, each).mean(0).tolist()
+        scores = [self.score(name, each) for name, each in features.items()]
+        for name in self.last.keys() - features.keys():
+            scores.append(torch.tensor(self.last[name]).to(scores[0]).expand_as(scores[0]))
+        return self.add(scores)
+
+
+class AddsDoubles(Good):
+    """Adds numbers of more bits than the features have."""
+
+    def add(self, scores):
+        prior = torch.arange(self.num_classes, device=scores[0].device, dtype=torch.float64)
+        return super().add(scores) + prior
+
+
+class ClampsFeatures(Good):
+    """Changes features in place, though not those that are small."""
+
+    def score(self, name, each):
+        each.vector.clamp_(-100, 100)
+        return super().score(name, each)
+
+
 class Evil(NamedTuple):
     """A head, the check that must catch it, and those that cannot help but fail as well."""
 
@@ -427,6 +522,16 @@ EVIL_HEADS = (
     Evil(RandomBuffer, "random_numbers_learn"),
     Evil(Detached, "every_parameter_learns"),
     Evil(DeadGate, "every_parameter_learns"),
+    Evil(KeepsGradientsBack, "gradients_reach_the_features"),
+    Evil(KeepsOneGradientBack, "gradients_reach_the_features"),
+    Evil(GivesProbabilities, "gives_scores"),
+    Evil(GivesProbabilitiesInEval, "gives_scores"),
+    Evil(BeginsAtZeroTwice, "learns_from_its_first_weights"),
+    Evil(KeepsItsLastScores, "deepcopy"),
+    Evil(MakesNumbersOnTheCpu, "everything_is_registered"),
+    Evil(RemembersTheAbsent, "answers_without_a_branch"),
+    Evil(AddsDoubles, "answers"),
+    Evil(ClampsFeatures, "features_stay_as_they_are", ("works_in_a_model",)),
     Evil(Seeds, "leaves_its_surroundings_alone"),
     Evil(SetsVariables, "leaves_its_surroundings_alone"),
     Evil(Swallows, "unknown_option"),

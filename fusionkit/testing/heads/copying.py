@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fusionkit.testing.check import Check, Finding
 from fusionkit.testing.heads.each import check_each, distance, same
+from fusionkit.testing.heads.learning import clone_features
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.words import some
 
@@ -27,8 +28,11 @@ def _differs(actual: Tensor, expected: Tensor, what: str, todo: str) -> Iterator
 
 @check_each("make copy.deepcopy(head) work")
 def deepcopy(case: HeadCase) -> Iterator[Finding]:
-    """A deep copy answers the same, and shares no weights."""
+    """A deep copy, made after a pass with gradients, answers the same, and shares no weights."""
     head = case.build()
+    if head.trains:
+        head.train()(clone_features(case.features(requires_grad=True)))
+    head.eval()
     twin = copy.deepcopy(head)
     todo = "keep no lambdas, caches or parts of other objects in attributes"
     expected = case.run(head, case.features())

@@ -13,21 +13,32 @@ from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
 from fusionkit.testing.heads.each import check_each, own_scores, same
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
-from fusionkit.testing.registered import tell_unregistered
+from fusionkit.testing.inputs import moved
+from fusionkit.testing.registered import tell_left_on_the_cpu, tell_unregistered
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "backward", "clone_features", "is_moved"]
 
 DRAWS = 3
+RATE = 0.1
+STEPS = 5
 FEW = 3
 """A buffer of so few different values (signs, ones) is a code and no weight."""
 
 
 @check_each("register every tensor and module")
 def everything_is_registered(case: HeadCase) -> Iterator[Finding]:
-    """Every tensor is a parameter or a buffer, and every module is a submodule."""
-    yield from tell_unregistered(case.build())
+    """Every tensor is a parameter or a buffer, or made where the features are; so are modules."""
+    found = list(tell_unregistered(case.build()))
+    yield from found or tell_left_on_the_cpu(lambda: _run_on_meta(case))
+
+
+def _run_on_meta(case: HeadCase) -> None:
+    head = case.build()
+    case.run(head, case.features())  # what is kept of this pass must not be used
+    with torch.no_grad():
+        head.to("meta")(moved(case.features(), "meta"))
 
 
 @check_each("make what is drawn at random an nn.Parameter")
@@ -132,6 +143,53 @@ def backward(answer: Tensor, seed: int = 0) -> None:
     torch.autograd.backward(F.cross_entropy(answer, targets) + (answer * weights).mean())
 
 
+def is_moved(leaf: Tensor) -> bool:
+    """Tells whether a gradient came that is not zero everywhere."""
+    return leaf.grad is not None and bool((leaf.grad != 0).any())
+
+
+@check("leave one factor of a product as torch makes it, or start it at one")
+def learns_from_its_first_weights(subject: HeadSubject) -> Iterator[Finding]:
+    """With the weights that it is built with, what can learn begins to move in a few steps."""
+    still: dict[str, str] = {}
+    begun: set[str] = set()
+    for case in subject.cases:
+        able = _begun(case, case.build(), 1)
+        set_seed(0)
+        head = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
+        now = _begun(case, head, STEPS)
+        begun |= now
+        for name in able - now:
+            still.setdefault(name, case.title)
+    for name, title in still.items():
+        if name not in begun:
+            yield Finding(
+                f"{name} stays as it is built: in {STEPS} steps its gradient is zero (with "
+                f"{title})",
+                "where two factors both begin at zero, neither has a gradient: begin one of them "
+                "otherwise",
+            )
+
+
+def _begun(case: HeadCase, head: FusionHead, steps: int) -> set[str]:
+    """Gives the parameters that had a gradient in one of the first steps."""
+    learning = {name: value for name, value in head.named_parameters() if value.requires_grad}
+    begun: set[str] = set()
+    if not head.trains or not learning:
+        return begun
+    head.train()
+    optimizer = torch.optim.SGD(learning.values(), lr=RATE)
+    for seed in range(steps):
+        features = case.features(batch=8, seed=seed)
+        for answer in (head(features), *own_scores(head, features).values()):
+            if answer.requires_grad:
+                backward(answer, seed)
+        begun |= {name for name, value in learning.items() if is_moved(value)}
+        optimizer.step()
+        optimizer.zero_grad()
+    return begun
+
+
 @check_each("make gradients finite")
 def gradients_are_finite(case: HeadCase) -> Iterator[Finding]:
     """No gradient of a parameter or of the features is NaN or infinite."""
@@ -182,5 +240,6 @@ CHECKS: tuple[Check[HeadSubject], ...] = (
     everything_is_registered,
     random_numbers_learn,
     every_parameter_learns,
+    learns_from_its_first_weights,
     gradients_are_finite,
 )

@@ -12,11 +12,15 @@ from fusionkit.errors import AssemblyError, DataError
 from fusionkit.features import Features
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, check_each, distance, modes, same
+from fusionkit.testing.heads.learning import clone_features
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.made import parameters_made, tell_made
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
+
+SCALES = (1.0, 3.0, 10.0, 30.0)
+"""Of the features: scores of some are beyond 0 and 1, whatever is seen at one."""
 
 
 @check_each("make the same answer come out of the same features in eval mode")
@@ -138,6 +142,29 @@ def batch_of_one(case: HeadCase) -> Iterator[Finding]:
         yield Finding(f"{fault.what}, for one sample in train mode", fault.todo)
 
 
+@check_each("give scores before any softmax or sigmoid")
+def gives_scores(case: HeadCase) -> Iterator[Finding]:
+    """The answer is what ``cross_entropy`` takes: scores or logarithms, and no probabilities."""
+    head = case.build()
+    if not head.trains or not head(clone_features(case.features(requires_grad=True))).requires_grad:
+        raise NotApplicableError("no loss is taken of its answer")
+    for mode in (False, True):
+        head = case.build().train(mode)
+        draws = [
+            case.run(head, case.features(seed=seed, scale=scale))
+            for seed, scale in enumerate(SCALES)
+        ]
+        answer = torch.cat(draws)
+        if answer.shape[1] > 1 and bool(((answer >= 0) & (answer <= 1)).all()):
+            yield Finding(
+                f"in {'train' if mode else 'eval'} mode all scores lie between 0 and 1, as "
+                "probabilities do",
+                "give scores before any softmax or sigmoid: cross_entropy takes their softmax, and "
+                "would take it twice; of probabilities give the logarithm",
+            )
+            return
+
+
 @check_each("make forward work in train mode, or say trains = False")
 def train_mode_works(case: HeadCase) -> Iterator[Finding]:
     """In train mode the answer is finite and "b k", and ``eval()`` leads back."""
@@ -189,6 +216,7 @@ CHECKS: tuple[Check[HeadSubject], ...] = (
     forward_makes_no_weights,
     rows_are_independent,
     batch_of_one,
+    gives_scores,
     train_mode_works,
     refuses_to_train,
 )

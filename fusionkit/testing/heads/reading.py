@@ -21,6 +21,7 @@ from fusionkit.testing.heads.each import (
     own_scores,
     tensors,
 )
+from fusionkit.testing.heads.learning import backward, clone_features, is_moved
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
@@ -134,6 +135,34 @@ def _counts(
     return False
 
 
+@check_each("let gradients through to the features, without detach(), .data or no_grad()")
+def gradients_reach_the_features(case: HeadCase) -> Iterator[Finding]:
+    """A gradient reaches what is read of each branch, so that its backbone can learn."""
+    head = case.build()
+    if not head.trains:
+        raise NotApplicableError("it says that gradients cannot train what comes before it")
+    head.train()
+    deaf = set(case.inputs)
+    for seed in range(DRAWS):
+        features = case.features(batch=8, seed=seed, requires_grad=True)
+        answer = head(clone_features(features))
+        answers = (answer, *own_scores(head, clone_features(features)).values())
+        if not any(each.requires_grad for each in answers):
+            raise NotApplicableError("the answer has no gradient")
+        for each in answers:
+            if each.requires_grad:
+                backward(each, seed)
+        deaf -= {name for name, each in features.items() if any(map(is_moved, tensors(each)))}
+    deaf = {name for name in deaf if _counts(case, head.eval(), _exchange_branch(name))}
+    if deaf:
+        yield Finding(
+            f"no gradient reaches the features of {some(sorted(deaf))}: what they come from "
+            "never learns",
+            "let gradients through, without detach(), .data or no_grad(); a head that cannot "
+            "train what comes before it says trains = False",
+        )
+
+
 @check_each(
     "look up branches by name",
     where=lambda case: len(case.inputs) > 1,
@@ -225,6 +254,14 @@ def answers_without_a_branch(case: HeadCase) -> Iterator[Finding]:
         fault = misfit(answer, len(case.answer()), case.situation.num_classes)
         if fault is not None:
             yield Finding(f"{fault.what} with branch {name!r} alone", fault.todo)
+            continue
+        assert isinstance(answer, Tensor)
+        case.run(head, case.features(seed=1, scale=2.0))
+        if not torch.equal(case.run(head, {name: case.features()[name]}), answer):
+            yield Finding(
+                f"with branch {name!r} alone, the answer depends on what the others held before",
+                "keep nothing of the features that forward was given",
+            )
 
 
 @check_each("make forward work on features that nobody else may change")
@@ -232,6 +269,7 @@ def features_stay_as_they_are(case: HeadCase) -> Iterator[Finding]:
     """It changes neither the features nor their mapping, in eval nor in train mode."""
     for mode in modes(case.build()):
         given, before = case.features(), case.features()
+        versions = [value._version for each in given.values() for value in tensors(each)]
         case.run(case.build().train(mode), given)
         if list(given) != list(before):
             yield Finding(
@@ -239,9 +277,12 @@ def features_stay_as_they_are(case: HeadCase) -> Iterator[Finding]:
                 "make a mapping of your own; do not pop from or add to features",
             )
             return
+        written = iter(versions)
         for name, old in before.items():
-            pairs = zip(tensors(given[name]), tensors(old), strict=True)
-            if not all(torch.equal(one, other) for one, other in pairs):
+            now = tensors(given[name])
+            changed = [value._version != next(written) for value in now]
+            pairs = zip(now, tensors(old), strict=True)
+            if any(changed) or not all(torch.equal(one, other) for one, other in pairs):
                 yield Finding(
                     f"forward changed the features of branch {name!r} in place",
                     "write x = x * 2 instead of x *= 2 or x.mul_(2), and relu without inplace",
@@ -279,6 +320,7 @@ def other_sizes(case: HeadCase) -> Iterator[Finding]:
 
 CHECKS: tuple[Check[HeadSubject], ...] = (
     each_branch_counts,
+    gradients_reach_the_features,
     order_of_branches_is_free,
     branches_are_told_apart,
     answers_without_a_branch,

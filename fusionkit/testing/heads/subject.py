@@ -216,6 +216,11 @@ def misfit(answer: object, batch: int, num_classes: int) -> Finding | None:
             f"the answer is {answer.dtype} of shape {tuple(answer.shape)}, not {due}",
             "return scores 'b k' for a batch of b and num_classes=k; no squeeze()",
         )
+    if answer.dtype == torch.float64:
+        return Finding(
+            "the answer is float64 for features in float32",
+            "make constants in the dtype of the features: torch.tensor(..., dtype=x.dtype)",
+        )
     if not bool(answer.isfinite().all()):
         count = int((~answer.isfinite()).sum())
         return Finding(

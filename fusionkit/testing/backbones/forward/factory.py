@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +11,10 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.inputs import moved
-from fusionkit.testing.registered import tell_unregistered
+from fusionkit.testing.registered import tell_left_on_the_cpu, tell_unregistered
 from fusionkit.testing.words import some
 
 __all__ = ["each_call_builds_anew", "everything_is_registered"]
-
-OTHER_DEVICE = re.compile("expected device|same device|different devices")
 
 
 @check("make the factory build each time that it is called", on_meta=True)
@@ -51,16 +48,11 @@ def _left_on_the_cpu(subject: BackboneSubject) -> Iterator[Finding]:
     """Tells of a tensor that forward makes on the CPU, by a pass on the meta device."""
     if subject.on_meta:  # it would not have run
         return
-    try:
-        subject.run(subject.copy().to("meta"), moved(subject.example(), "meta"))
-    except Exception as error:  # anything else is for want of values: with them, `runs` has passed
-        if OTHER_DEVICE.search(str(error)):
-            yield Finding(
-                f"with parameters and input on another device, forward uses a tensor that is on "
-                f"the CPU: {str(error)[:300]}",
-                "give what forward makes the device of its input, torch.arange(n, "
-                "device=x.device), or hold it in register_buffer(name, tensor, persistent=False)",
-            )
+    backbone = subject.copy()
+    subject.run(backbone, subject.example())  # what is kept of this pass must not be used
+    yield from tell_left_on_the_cpu(
+        lambda: subject.run(backbone.to("meta"), moved(subject.example(), "meta"))
+    )
 
 
 def _parts(module: nn.Module) -> dict[str, Any]:
