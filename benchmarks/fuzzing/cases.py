@@ -12,9 +12,9 @@ from pathlib import Path
 from random import Random
 
 import fusionkit as fk
-from fusionkit.checkpoint.manifest import write_manifest
 from fusionkit.recipe.form import recipe_from_data
 from fusionkit.recipe.text import parse_json, parse_yaml
+from fusionkit.saved.manifest import write_manifest
 from fusionkit.tensors.read import read_tensors
 from fusionkit.tensors.source import open_source
 from fuzzing.mutations import mutate_bytes, mutate_header, mutate_json

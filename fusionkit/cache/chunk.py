@@ -16,8 +16,8 @@ from torch import Tensor
 
 from fusionkit.cache.rows import KEY_BYTES
 from fusionkit.checkpoint.leftovers import fresh_folder
-from fusionkit.checkpoint.texts import flush_folder
 from fusionkit.errors import CacheError, CheckpointError
+from fusionkit.saved.texts import flush_folder
 from fusionkit.tensors.dtypes import DTYPES, NAMES
 from fusionkit.tensors.header import TensorEntry, take_header
 from fusionkit.tensors.read import read_tensors

@@ -17,10 +17,10 @@ from fusionkit.cache.usage import last_use, remove_if_idle
 from fusionkit.cache.weights import Weights
 from fusionkit.checkpoint.folder import FULL
 from fusionkit.checkpoint.leftovers import fresh_folder
-from fusionkit.checkpoint.texts import write_text
 from fusionkit.errors import CacheError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import is_count
+from fusionkit.saved.texts import write_text
 
 __all__ = ["FeatureCache", "open_cache"]
 

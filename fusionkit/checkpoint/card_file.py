@@ -6,9 +6,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from fusionkit.checkpoint.manifest import MANIFEST, read_editable
-from fusionkit.checkpoint.texts import write_text
 from fusionkit.errors import CheckpointError
+from fusionkit.saved.manifest import MANIFEST, read_editable
+from fusionkit.saved.texts import write_text
 
 __all__ = ["CARD", "refuse_edited", "write_card"]
 

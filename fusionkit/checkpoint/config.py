@@ -12,7 +12,6 @@ import torch
 
 import fusionkit
 from fusionkit.backbone.contract import Backbone
-from fusionkit.checkpoint.manifest import refuse_later
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.numbers import are_ascending
@@ -20,6 +19,7 @@ from fusionkit.recipe.form import recipe_from_data, recipe_to_data
 from fusionkit.recipe.plain import copy_plain
 from fusionkit.recipe.text import parse_json
 from fusionkit.recipe.values import Recipe
+from fusionkit.saved.manifest import refuse_later
 from fusionkit.tensors.dtypes import DTYPES, NAMES
 
 __all__ = [

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit.checkpoint.texts import check_there, read_text, write_text
 from fusionkit.errors import CheckpointError
+from fusionkit.saved.texts import check_there, read_text, write_text
 from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.header import MAX_HEADER
 from fusionkit.tensors.index import parse_places

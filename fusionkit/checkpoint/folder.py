@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fusionkit.checkpoint.exchange import swap
 from fusionkit.checkpoint.leftovers import fresh_folder, set_aside, sweep
-from fusionkit.checkpoint.manifest import write_manifest
 from fusionkit.checkpoint.target import check_replaceable
-from fusionkit.checkpoint.texts import flush_folder
 from fusionkit.errors import CheckpointError
+from fusionkit.saved.manifest import write_manifest
+from fusionkit.saved.texts import flush_folder
 
 __all__ = ["replace_folder"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from fusionkit.assembly.hub import explain
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.checkpoint.model_card import is_hub_name
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB
+from fusionkit.saved.manifest import MANIFEST, read_manifest
 
 __all__ = ["from_pretrained"]
 

@@ -16,13 +16,13 @@ from fusionkit.checkpoint.bounds import Bounds
 from fusionkit.checkpoint.config import CONFIG, SavedModel, backbone_of, parse_config
 from fusionkit.checkpoint.contents import INDEX, TENSORS, is_contents, read_contents
 from fusionkit.checkpoint.leftovers import recover
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.checkpoint.model_card import is_hub_name
 from fusionkit.checkpoint.place import check_float, usable_device
-from fusionkit.checkpoint.texts import read_text
 from fusionkit.errors import CheckpointError, FusionKitError, PolicyError, did_you_mean
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB
+from fusionkit.saved.manifest import MANIFEST, read_manifest
+from fusionkit.saved.texts import read_text
 from fusionkit.tensors.cast import cast_floats
 from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.match import load_tensors

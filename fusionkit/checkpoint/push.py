@@ -14,12 +14,12 @@ from torch import nn
 from fusionkit.assembly.hub import explain
 from fusionkit.checkpoint.card_file import CARD
 from fusionkit.checkpoint.contents import INDEX, TENSORS
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.checkpoint.model_card import ModelCard, is_hub_name
 from fusionkit.checkpoint.save import save
-from fusionkit.checkpoint.texts import check_there
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
+from fusionkit.saved.manifest import MANIFEST, read_manifest
+from fusionkit.saved.texts import check_there
 from fusionkit.tensors.shards import is_shard
 
 if TYPE_CHECKING:

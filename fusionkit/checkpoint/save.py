@@ -16,9 +16,9 @@ from fusionkit.checkpoint.folder import replace_folder
 from fusionkit.checkpoint.model_card import ModelCard
 from fusionkit.checkpoint.space import check_space
 from fusionkit.checkpoint.target import check_replaceable
-from fusionkit.checkpoint.texts import write_text
 from fusionkit.errors import AssemblyError, CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
+from fusionkit.saved.texts import write_text
 from fusionkit.tensors.shards import read_size
 from fusionkit.tensors.state import nonfinite_problem, state_of
 from fusionkit.tensors.write import tensors_size

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionkit.checkpoint.config import CONFIG, SavedModel, parse_config
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
-from fusionkit.checkpoint.texts import read_text
+from fusionkit.saved.manifest import MANIFEST, read_manifest
+from fusionkit.saved.texts import read_text
 from fusionkit.tensors.header import TensorEntry
 from fusionkit.tensors.source import open_source
 

@@ -7,8 +7,8 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fusionkit.checkpoint.manifest import MANIFEST, read_editable, read_manifest
 from fusionkit.errors import CheckpointError
+from fusionkit.saved.manifest import MANIFEST, read_editable, read_manifest
 
 __all__ = ["check_replaceable", "check_target"]
 

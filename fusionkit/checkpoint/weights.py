@@ -9,11 +9,11 @@ from torch import nn
 
 from fusionkit.assembly.weights import fill_module, fill_trunk, note_source, refuse_pickle
 from fusionkit.checkpoint.config import backbone_of
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
 from fusionkit.errors import CheckpointError, ConfigError, did_you_mean
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB, Weights
+from fusionkit.saved.manifest import MANIFEST, read_manifest
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.source import open_source
 

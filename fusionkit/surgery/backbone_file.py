@@ -14,10 +14,10 @@ import fusionkit
 from fusionkit.checkpoint.config import backbone_of
 from fusionkit.checkpoint.folder import FULL
 from fusionkit.checkpoint.leftovers import fresh_folder, sweep
-from fusionkit.checkpoint.texts import flush_folder
 from fusionkit.errors import CheckpointError
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
+from fusionkit.saved.texts import flush_folder
 from fusionkit.surgery.subject import check_branch, check_model, check_unchanged
 from fusionkit.tensors.header import read_header
 from fusionkit.tensors.state import nonfinite_problem, state_of

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
-from fusionkit.checkpoint.manifest import MANIFEST
 from fusionkit.errors import ConfigError, ResumeError
+from fusionkit.saved.manifest import MANIFEST
 from fusionkit.training.state.folder import read_state, write_state
 
 __all__ = ["StateCheckpointIO"]

@@ -27,8 +27,8 @@ from typing import Any
 from fusionkit.checkpoint import folder as folder_module
 from fusionkit.checkpoint.folder import replace_folder
 from fusionkit.checkpoint.leftovers import recover
-from fusionkit.checkpoint.manifest import read_manifest
-from fusionkit.checkpoint.texts import read_text, write_text
+from fusionkit.saved.manifest import read_manifest
+from fusionkit.saved.texts import read_text, write_text
 
 CALLS = {
     "mkdir", "rename", "open", "fsync", "write", "unlink", "rmdir", "flock", "dlopen", "exists",

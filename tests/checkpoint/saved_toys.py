@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from toys import TinyNet, ToyPlugin, perturb, toy_catalog
 
 import fusionkit as fk
-from fusionkit.checkpoint.manifest import MANIFEST, write_manifest
+from fusionkit.saved.manifest import MANIFEST, write_manifest
 
 INPUTS = {
     "image": torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)),

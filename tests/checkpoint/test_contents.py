@@ -16,7 +16,7 @@ from toys import toy_catalog
 import fusionkit as fk
 from fusionkit.checkpoint import contents as contents_module
 from fusionkit.checkpoint.contents import INDEX, TENSORS
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest
+from fusionkit.saved.manifest import MANIFEST, read_manifest
 from fusionkit.tensors.source import open_source
 
 LIMIT = 2000

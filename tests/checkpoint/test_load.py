@@ -32,7 +32,7 @@ from toys import SumHead, TinyNet, ToyPlugin, toy_catalog
 
 import fusionkit as fk
 from fusionkit.checkpoint import contents as contents_module
-from fusionkit.checkpoint.manifest import MANIFEST
+from fusionkit.saved.manifest import MANIFEST
 
 FILES = ("config.json", "manifest.json", "model.safetensors")
 
@@ -314,7 +314,7 @@ class TestDamage:
         assert fingerprints(load(pets)) == fingerprints(model)
 
     def test_a_manifest_that_lists_other_files_is_refused(self, pets: Path) -> None:
-        from fusionkit.checkpoint.manifest import read_manifest, write_manifest
+        from fusionkit.saved.manifest import read_manifest, write_manifest
 
         sums = read_manifest(pets)
         for files in ({}, {"config.json": sums["config.json"]}, {**sums, "more.txt": "0" * 64}):

@@ -11,10 +11,10 @@ from typing import Any
 import fusionkit
 from fusionkit.checkpoint.folder import replace_folder
 from fusionkit.checkpoint.leftovers import recover
-from fusionkit.checkpoint.manifest import MANIFEST, read_manifest, refuse_later
 from fusionkit.checkpoint.space import check_space
-from fusionkit.checkpoint.texts import read_text, write_text
 from fusionkit.errors import CheckpointError, ResumeError
+from fusionkit.saved.manifest import MANIFEST, read_manifest, refuse_later
+from fusionkit.saved.texts import read_text, write_text
 from fusionkit.tensors.read import read_tensors
 from fusionkit.tensors.write import tensors_size, write_tensors
 from fusionkit.training.state.pack import pack_state

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fusionkit as fk
-from fusionkit.checkpoint.texts import MAX_BYTES, read_text, write_text
+from fusionkit.saved.texts import MAX_BYTES, read_text, write_text
 
 
 def test_what_is_written_is_read_with_its_checksum(tmp_path: Path) -> None:

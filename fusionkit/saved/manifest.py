@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import fusionkit
-from fusionkit.checkpoint.texts import read_text, write_text
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.recipe.text import parse_json
+from fusionkit.saved.texts import read_text, write_text
 from fusionkit.tensors.shards import is_shard
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import fusionkit as fk
-from fusionkit.checkpoint import manifest as manifest_module
-from fusionkit.checkpoint.manifest import MANIFEST, read_editable, read_manifest, write_manifest
+from fusionkit.saved import manifest as manifest_module
+from fusionkit.saved.manifest import MANIFEST, read_editable, read_manifest, write_manifest
 
 SUM = "0" * 64
 
