@@ -17,6 +17,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.weights import HUB, Weights
+from fusionkit.saved.manifest import checksums_beside
 from fusionkit.tensors.dtypes import DTYPES
 from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.match import load_tensors, plan_load
@@ -54,7 +55,7 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
             it nearly would.
     """
     try:
-        report = _fill(trunk_of(backbone), weights, backbone, None, fresh=fresh)
+        report = _fill(trunk_of(backbone), weights, backbone, fresh=fresh)
     except _MisfitError as error:
         raise CheckpointError(
             f"{error}. A weights file holds the trunk's own names, as its provider saves them; "
@@ -64,22 +65,19 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
     return report
 
 
-def fill_module(
-    module: nn.Module, weights: Weights, checksums: Mapping[str, str] | None = None
-) -> LoadReport:
+def fill_module(module: nn.Module, weights: Weights) -> LoadReport:
     """Loads a checkpoint into a whole module, under its own names.
 
     Args:
         module: what is filled.
         weights: from where, and which exceptions are allowed.
-        checksums: those that files must have, by their names.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it does not fit; says under which names
             it nearly would.
     """
     try:
-        return _fill(module, weights, None, checksums, fresh=False)
+        return _fill(module, weights, None, fresh=False)
     except _MisfitError as error:
         raise CheckpointError(
             f"{error}. Exceptions are named in Weights(..., ignore=[...], missing=[...])"
@@ -137,7 +135,6 @@ def _fill(
     module: nn.Module,
     weights: Weights,
     backbone: Backbone | None,
-    checksums: Mapping[str, str] | None,
     *,
     fresh: bool,
 ) -> LoadReport:
@@ -147,6 +144,7 @@ def _fill(
     targets = state_of(module)
     prefixes = _prefixes(source, targets, first_layers, weights)
     finite = KnownFinite()
+    checksums = checksums_beside(source.path)
     read = source.read(weights.sha256, checksums, finite, maps=weights.mmap)
     tensors = _renamed(read, prefixes, title)
     adapted = () if backbone is None else _adapt_channels(tensors, backbone)

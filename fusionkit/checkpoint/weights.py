@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
-from pathlib import Path
 
 from torch import nn
 
@@ -13,7 +12,6 @@ from fusionkit.errors import CheckpointError, ConfigError, did_you_mean
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB, Weights
-from fusionkit.saved.manifest import MANIFEST, read_manifest
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.source import open_source
 
@@ -61,18 +59,12 @@ def load_weights(
 
 def _fill_all(model: FusedModel, weights: Weights) -> LoadReport:
     try:
-        report = fill_module(model, weights, _checksums(weights))
+        report = fill_module(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{error}{_hint(model, weights)}") from error
     for name in model.parts:
         note_source(backbone_of(model, name), weights, report)
     return report
-
-
-def _checksums(weights: Weights) -> dict[str, str]:
-    """Gives those that a saved model's own folder has for its files."""
-    folder = Path(fspath(weights.source))
-    return read_manifest(folder) if (folder / MANIFEST).is_file() else {}
 
 
 def _hint(model: FusedModel, weights: Weights) -> str:

@@ -18,6 +18,7 @@ from fusionkit.tensors.shards import is_shard
 __all__ = [
     "EDITABLE",
     "MANIFEST",
+    "checksums_beside",
     "read_editable",
     "read_manifest",
     "refuse_later",
@@ -30,6 +31,8 @@ FORMAT = 2
 
 EDITABLE = ("README.md",)
 """What people may edit, and load does not read; its checksum tells whether they have."""
+
+OURS = (b'"fusionkit":', b'"self":')
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 CHECKSUM = re.compile(r"[0-9a-f]{64}")
@@ -58,6 +61,21 @@ def read_manifest(folder: Path) -> dict[str, str]:
     """
     files: dict[str, str] = _read(folder)["files"]
     return files
+
+
+def checksums_beside(path: Path) -> dict[str, str]:
+    """Gives the checksums of the saved folder that a file lies in, by name; of others, none.
+
+    Raises:
+        CheckpointError: the folder's manifest is damaged or of a later format.
+    """
+    manifest = path.parent / MANIFEST
+    try:
+        raw = manifest.read_bytes() if manifest.is_file() else b""
+    except OSError as error:
+        raise CheckpointError(f"cannot read {manifest}: {error}") from error
+    # a word that fusionkit writes tells it from other people's manifest.json, one byte changed
+    return read_manifest(path.parent) if any(word in raw for word in OURS) else {}
 
 
 def read_editable(folder: Path) -> dict[str, str]:

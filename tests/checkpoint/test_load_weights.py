@@ -76,6 +76,46 @@ def test_a_saved_folder_fills_a_model_and_a_changed_byte_is_refused(tmp_path):
     assert same(state(model), before)
 
 
+@pytest.mark.parametrize("shards", [False, True])
+def test_f028_a_changed_byte_of_a_saved_folder_fills_no_branch_either(tmp_path, shards):
+    source, model = compose(), compose()
+    folder = fk.save(source, tmp_path / "saved", max_shard_size="2KB" if shards else None)
+    index = "model.safetensors.index.json" if shards else "model.safetensors"
+    rest = {"rename": {"branches.one.": ""}, "ignore": ["branches.*", "head.*"]}
+    for place in (folder, folder / index):
+        fk.load_weights(model, fk.Weights(place, **rest), branch="one")
+    assert torch.equal(model.branches["one"].one.weight, source.branches["one"].one.weight)
+    file = max(folder.glob("*.safetensors"))
+    raw = bytearray(file.read_bytes())
+    raw[-5] ^= 1
+    file.write_bytes(raw)
+    before = state(model)
+    for place in (folder, folder / index):
+        with pytest.raises(fk.CheckpointError, match="has changed since it was saved"):
+            fk.load_weights(model, fk.Weights(place, **rest), branch="one")
+        with pytest.raises(fk.CheckpointError, match="has changed since it was saved"):
+            fk.load_weights(model, place)
+    assert same(state(model), before)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "a web page", "icons": []}', "nothing of ours"])
+def test_a_manifest_of_somebody_else_is_left_alone(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    save_file(trained().state_dict(), tmp_path / "net.safetensors")
+    assert fk.load_weights(compose(), tmp_path / "net.safetensors", branch="one").loaded
+
+
+def test_a_damaged_manifest_of_ours_is_refused(tmp_path):
+    folder = fk.save(compose(), tmp_path / "saved")
+    raw = bytearray((folder / "manifest.json").read_bytes())
+    for place in range(len(raw)):
+        changed = bytearray(raw)
+        changed[place] ^= 1
+        (folder / "manifest.json").write_bytes(changed)
+        with pytest.raises(fk.CheckpointError, match=r"manifest\.json"):
+            fk.load_weights(compose(), folder / "model.safetensors")
+
+
 def test_an_optimizer_made_before_goes_on_and_what_is_frozen_stays_frozen(tmp_path):
     model = compose(freeze=fk.Freeze.last(1)).train()
     optimizer = torch.optim.SGD(model.param_groups(lr=0.1))

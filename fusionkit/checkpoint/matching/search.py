@@ -17,6 +17,7 @@ from fusionkit.tensors.renaming import Shapes, find_renamings, rename
 __all__ = ["Found", "Search", "search"]
 
 Step = Callable[[str], None]
+RGB = 3
 SAME = 4
 """Letters by which families are akin, such as resnet, resnetaa and resnext."""
 
@@ -114,13 +115,29 @@ def search(
 
 
 def measure(layout: Layout, theirs: Shapes) -> Found:
-    """Holds one layout against a file, whoever has it."""
-    ours = layout.shapes
+    """Holds one layout against a file, whoever has it, for as many channels as the file has."""
+    exact = _measure(layout.shapes, layout.optional, theirs)
+    if exact.fits or exact.alike == exact.needed:
+        return exact
+    first = [name for name, shape in layout.shapes.items() if shape[1:2] == (RGB,)]
+    if exact.needed - exact.alike > len(first):
+        return exact
+    for count in sorted({shape[1] for shape in theirs.values() if len(shape) > 1} - {RGB}):
+        shapes = {
+            name: (shape[0], count, *shape[2:]) if name in first else shape
+            for name, shape in layout.shapes.items()
+        }
+        found = _measure(shapes, layout.optional, theirs)
+        if found.fits:
+            return found
+    return exact
+
+
+def _measure(ours: Shapes, optional: tuple[str, ...], theirs: Shapes) -> Found:
     alike = sum((Counter(ours.values()) & Counter(theirs.values())).values())
     ways = find_renamings(theirs, ours) if alike == len(ours) else []
     prefixes = ways[0].as_prefixes() if ways else {}
     names = rename(list(theirs), prefixes).values()
-    optional = layout.optional
     matched = [name in ours or any(fnmatchcase(name, glob) for glob in optional) for name in names]
     left_over = len(theirs) - (matched.count(True) if ways else alike)
     return Found((), len(ours), alike, bool(ways), left_over)

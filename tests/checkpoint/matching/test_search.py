@@ -103,6 +103,17 @@ def test_a_classifier_is_not_left_over(catalog):
     assert found.found[0].left_over == 0
 
 
+def test_a_file_of_other_channels_is_found(catalog):
+    theirs = shapes(4, 5, before="module.", **{"module.layers.0.weight": (4, 6, 1, 1)})
+    found, _ = run(catalog, theirs, "net10")
+    assert (found.found[0].fits, found.found[0].left_over) == (True, 0)
+    assert "toys/net10" in found.found[0].names
+    theirs["module.layers.0.weight"] = (6, 6, 1, 1)  # of other outputs, too
+    found, _ = run(catalog, theirs, everything=True)
+    assert not found.found[0].fits
+    assert found.found[0].alike == 3
+
+
 def test_what_is_near_is_told_by_shapes(catalog):
     theirs = {f"renamed{number}": shape for number, shape in enumerate(shapes(4, 5).values())}
     found, _ = run(catalog, theirs)
