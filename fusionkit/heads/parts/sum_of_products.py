@@ -16,13 +16,16 @@ __all__ = ["SumOfProducts"]
 
 @final
 class SumOfProducts(nn.Module):
-    """Gives Σ_r Π_i (W_{i,r} x_i + b_{i,r}), "b width", over the branches that it is handed.
+    """Gives Σ_r Π_i (W_{i,r} x_i + b_{i,r}), "b width".
 
-    A branch that is left out counts as a factor of one.
+    A branch that is left out counts as zeros, so that its factor is its bias. The biases start at
+    random, as large as what the weights make of a vector: a product begins with what any few
+    branches say, and what is left of it when one is absent is what the classifier has learned
+    of the others.
 
     Each factor starts so that vectors of variance 1 give sums of variance 1, however many
-    branches and terms there are: with smaller factors a product of many would start near zero,
-    and with it the gradient of each.
+    branches and terms there are, but for what an activation takes: with smaller factors a
+    product of many would start near zero, and with it the gradient of each.
 
     Args:
         names: the branches.
@@ -31,7 +34,7 @@ class SumOfProducts(nn.Module):
         terms: how many products are summed to each component.
         activation: what follows each factor before it is multiplied; ``None`` for nothing.
         gain: makes up for factors that are fed with numbers below variance 1.
-        constant: whether b_{i,r} is the row of a constant 1 beside x_i. It then starts at one
+        constant: whether b_{i,r} is the row of a constant 1 beside x_i. It then starts at one,
             and W so small that the products of many branches neither vanish nor explode.
         dropout: the share dropped of the products, before the sum.
     """
@@ -55,18 +58,24 @@ class SumOfProducts(nn.Module):
         self.factors = nn.ModuleDict()
         count = len(widths)
         size = terms ** (-1 / count) if constant else gain * terms ** (-0.5 / count)
+        part = 1 / count if constant else 0.5  # of the variance, which the weights bring
         for name, each in zip(names, widths, strict=True):
             factor = nn.Linear(each, width * terms)
-            nn.init.normal_(factor.weight, std=size * (each * count if constant else each) ** -0.5)
-            nn.init.constant_(factor.bias, size if constant else 0.0)
+            nn.init.normal_(factor.weight, std=size * (part / each) ** 0.5)
+            if constant:
+                nn.init.constant_(factor.bias, size)
+            else:
+                nn.init.normal_(factor.bias, std=size * part**0.5)
             self.factors[name] = factor
 
     def forward(self, vectors: Mapping[str, Tensor]) -> Tensor:
-        """Gives "b width" from one "b d_i" by branch, at least in float32."""
+        """Gives "b width" from one "b d_i" by branch, of one at least, at least in float32."""
         factors = [
-            at_least_float32(self.activation(self.factors[name](x))) for name, x in vectors.items()
+            factor(vectors[name]) if name in vectors else factor.bias
+            for name, factor in self.factors.items()
         ]
-        products: Tensor = self.dropout(reduce(torch.mul, factors))
+        wide = [at_least_float32(self.activation(each)) for each in factors]
+        products: Tensor = self.dropout(reduce(torch.mul, wide))
         return products.reshape(-1, *self.shape).sum(-1)
 
     def extra_repr(self) -> str:

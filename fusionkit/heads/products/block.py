@@ -25,8 +25,8 @@ class Block(FusionHead):
     Each branch is projected and cut into chunks; chunk meets chunk in a core of its own whose
     slices have rank R, as in MUTAN; the results are normalised and concatenated. Any number of
     branches. With ``norm="none"`` and ``normalise="none"`` it is the paper's decomposition; its
-    authors' code normalises each chunk. One chunk is a Tucker decomposition. An absent branch is
-    left out of the products.
+    authors' code normalises each chunk. One chunk is a Tucker decomposition. Of an absent branch
+    the biases are left as its factors.
 
     Args:
         inputs: what the branches offer, by name.

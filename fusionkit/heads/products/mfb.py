@@ -23,8 +23,8 @@ class MFB(FusionHead):
 
     Elementwise products of one projection per branch, any number of them, are dropped out,
     summed in windows of k, and given signed square roots and length 1. With ``norm="none"`` it
-    is the paper's operator; with ``factors=1`` nothing is pooled. An absent branch is left out of
-    the products.
+    is the paper's operator; with ``factors=1`` nothing is pooled. Of an absent branch the
+    biases are left as its factors.
 
     Args:
         inputs: what the branches offer, by name.

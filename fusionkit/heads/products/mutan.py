@@ -24,8 +24,8 @@ class Mutan(FusionHead):
 
     Each branch is projected and squashed by tanh; the core multiplies R further projections of
     each, elementwise, and adds them up; a linear layer gives the scores. Any number of branches.
-    With ``norm="none"`` it is the paper's operator; with ``rank=1`` the core is MLB's. An absent
-    branch is left out of the products.
+    With ``norm="none"`` it is the paper's operator; with ``rank=1`` the core is MLB's. Of an
+    absent branch the biases of its further projections are left as its factors.
 
     Args:
         inputs: what the branches offer, by name.
@@ -49,7 +49,8 @@ class Mutan(FusionHead):
         papers=("Ben-younes et al., arXiv:1705.06676",),
         reads="vectors",
         when="Rich products of wide vectors at a cost that you set by two widths and a rank. "
-        "Between MLB, which it contains, and bilinear.",
+        "Between MLB, which it contains, and bilinear. It wants a tenth of a linear head's learning "
+        "rate where vectors are wide and samples few.",
         each=("norm", "W_i", "tanh", "M_{i,1..R}"),
         join="sum of R elementwise products",
         after=("linear",),

@@ -52,10 +52,18 @@ def test_factors_of_the_usual_start_would_vanish():
     assert part({name: torch.randn(512, D) for name in part.factors}).std() < 0.1
 
 
+def test_what_is_left_out_counts_as_zeros():
+    part = SumOfProducts(["a", "b", "c"], [4, 5, 6], 3, terms=2, activation=nn.Tanh())
+    a, c = torch.randn(2, 4), torch.randn(2, 6)
+    expected = part({"a": a, "b": torch.zeros(2, 5), "c": c})
+    torch.testing.assert_close(part({"c": c, "a": a}), expected)
+
+
 def test_terms_lie_side_by_side_and_dropout_and_activation_come_before_the_sum():
     part = SumOfProducts(["a"], [1], 2, terms=2, activation=nn.ReLU(), dropout=0.5)
     with torch.no_grad():
         part.factors["a"].weight.copy_(torch.tensor([[1.0], [2.0], [-4.0], [8.0]]))
+        part.factors["a"].bias.zero_()
     assert part.eval()({"a": torch.ones(1, 1)}).tolist() == [[3.0, 8.0]]
     values = part.train()({"a": torch.ones(500, 1)})
     assert set(values[:, 0].tolist()) == {0.0, 2.0, 4.0, 6.0}
@@ -67,5 +75,6 @@ def test_half_precision_is_multiplied_in_float32():
     with torch.no_grad():
         for factor in part.factors.values():
             factor.weight.fill_(1)
+            factor.bias.zero_()
     x = torch.full((1, 1), 6e4, dtype=torch.float16)
     assert part({"a": x, "b": x}).item() == pytest.approx(6e4**2, rel=1e-2)

@@ -58,13 +58,17 @@ def test_products_are_dropped_before_they_are_summed():
     assert set(head.eval().pooled(head.vectors(features)).flatten().tolist()) == {2.0}
 
 
-def test_an_absent_branch_is_left_out_of_the_products():
+def test_of_an_absent_branch_the_biases_are_left():
     inputs = make_inputs(3)
     head = MFB(inputs, num_classes=NUM_CLASSES, width=4, factors=2, norm="none").double().eval()
     perturb(head)
     features = make_features(head, inputs, batch=1, dtype=torch.float64)
     alone = list(features["text"].vector[0])
-    products = linear(head.pooled.factors["text"], alone)
+    others = head.pooled.factors["audio"].bias * head.pooled.factors["image"].bias
+    products = [
+        mine * theirs
+        for mine, theirs in zip(linear(head.pooled.factors["text"], alone), others, strict=True)
+    ]
     pooled = [products[2 * o] + products[2 * o + 1] for o in range(4)]
     expected = torch.stack(linear(head.classifier, power_normalise(pooled)))
     torch.testing.assert_close(head({"text": features["text"]})[0], expected)

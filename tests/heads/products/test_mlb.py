@@ -47,7 +47,7 @@ def test_without_tanh_each_class_is_a_bilinear_form_of_the_width_as_rank():
         torch.testing.assert_close(head(features)[:, k], expected)
 
 
-def test_an_absent_branch_is_left_out_of_the_product():
+def test_of_an_absent_branch_the_bias_is_left():
     inputs = make_inputs(3)
     head = MLB(inputs, num_classes=NUM_CLASSES, width=6).double()
     perturb(head)
@@ -56,7 +56,7 @@ def test_an_absent_branch_is_left_out_of_the_product():
     rows = []
     for sample in range(3):
         part = head.product
-        product = torch.ones(6).double()
+        product = torch.tanh(part.factors["image"].bias)
         for name in ("audio", "text"):
             x = head.vectors.blocks[name](features[name].vector[sample])
             product = product * torch.tanh(part.factors[name](x))

@@ -105,3 +105,26 @@ def test_each_is_built_alike_from_the_same_seed(name):
     one, other = build(), build()
     features = make_features(one, make_inputs())
     assert torch.equal(one.eval()(features), other.eval()(features))
+
+
+@pytest.mark.parametrize("name", ["block", "low_rank_fusion", "mfb", "mlb", "mutan"])
+def test_what_one_branch_says_is_left_when_the_other_is_absent(name):
+    """Both branches tell the class; trained on both, the head does with one, without dropout."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (300,), generator=generator)
+    inputs = make_inputs(2)
+    features = {}
+    for branch, offered in inputs.items():
+        vector = torch.randn(300, offered.embed_dim, generator=generator)
+        vector[:, :3] += 1.5 * (2 * labels[:, None] - 1)
+        features[branch] = fk.Features(vector=vector)
+    torch.manual_seed(0)
+    head = fusionkit_heads()[name](inputs, num_classes=2)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
+    for _ in range(100):
+        torch.nn.functional.cross_entropy(head.train()(features), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    head.eval()
+    for branch, own in features.items():
+        assert (head({branch: own}).argmax(1) == labels).float().mean() > 0.8
