@@ -59,7 +59,7 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
     except _MisfitError as error:
         raise CheckpointError(
             f"{error}. A weights file holds the trunk's own names, as its provider saves them; "
-            "exceptions are named in Weights(..., ignore=[...], missing=[...])"
+            "exceptions are named in Weights(..., ignore=[...], missing=[...], resize=[...])"
         ) from error
     note_source(backbone, weights, report)
     return report
@@ -80,7 +80,8 @@ def fill_module(module: nn.Module, weights: Weights) -> LoadReport:
         return _fill(module, weights, None, fresh=False)
     except _MisfitError as error:
         raise CheckpointError(
-            f"{error}. Exceptions are named in Weights(..., ignore=[...], missing=[...])"
+            f"{error}. Exceptions are named in Weights(..., ignore=[...], missing=[...], "
+            "resize=[...])"
         ) from error
 
 

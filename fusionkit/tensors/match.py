@@ -57,6 +57,12 @@ def load_tensors(
     problems = report.problems()
     if problems:
         raise CheckpointError(f"{source} does not fit: {problems}")
+    if targets and not report.loaded:
+        raise CheckpointError(
+            f"of {source} nothing would be loaded: what is ignored and what may be missing are "
+            f"all of its {len(tensors)} tensors and all that the model has. Allow by name only "
+            "what is meant; without exceptions, it is told what does not fit"
+        )
     values = _convert(targets, tensors, report, source)
     _check_values(targets, values, source, finite or KnownFinite())
     with torch.no_grad():

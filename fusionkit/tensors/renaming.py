@@ -68,10 +68,11 @@ def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
     first = next(name for name, shape in ours.items() if not _is_found(best, name, shape, theirs))
     there = theirs.get(_original(best, first))
     what = f"has shape {there} in the file, {ours[first]} in the model" if there else "is missing"
+    option = f"resize=[{first!r:.200}]" if there else "missing=[...]"
     return (
         f"with rename={best.as_prefixes()!r} it has {count} of the {len(ours)} tensors, but "
         f"{first!r:.200} {what}; if that is meant, write the exceptions down: "
-        f"Weights(..., rename={best.as_prefixes()!r}, missing=[...])"
+        f"Weights(..., rename={best.as_prefixes()!r}, {option})"
     )
 
 

@@ -32,9 +32,10 @@ def resize_tensor(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
         CheckpointError: the shapes are not those of two grids.
     """
     was, rank = tuple(value.shape), value.ndim
-    if rank == 4 and len(shape) == 4 and was[:2] == shape[:2]:
+    grid = rank == len(shape) == 4 and was[0] == shape[0] == 1  # others are kernels
+    if grid and was[1] == shape[1]:
         return _interpolate(value, shape[2:])
-    if rank == 4 and len(shape) == 4 and (was[0], was[3]) == (shape[0], shape[3]):
+    if grid and was[3] == shape[3]:
         return _interpolate(value.permute(0, 3, 1, 2), shape[1:3]).permute(0, 2, 3, 1).contiguous()
     if rank == 3 and len(shape) == 3 and (was[0], was[2]) == (shape[0], shape[2]):
         extra = _extra_tokens(name, was, shape, was[1], shape[1])

@@ -164,6 +164,15 @@ def test_exceptions_are_named(tmp_path):
     assert all(name.startswith("head.") for name in report.kept)
 
 
+@pytest.mark.parametrize("branch", [None, "one"])
+def test_a_load_of_nothing_is_an_error(tmp_path, branch):
+    named = {f"module.{name}": value for name, value in trained().state_dict().items()}
+    save_file(named, tmp_path / "net.safetensors")
+    everything = fk.Weights(tmp_path / "net.safetensors", ignore=["*"], missing=["*"])
+    with pytest.raises(fk.CheckpointError, match="nothing would be loaded"):
+        fk.load_weights(compose(), everything, branch=branch)
+
+
 def test_a_trunk_for_the_whole_model_is_told_from_one(tmp_path):
     save_file(trained().state_dict(), tmp_path / "n.safetensors")
     with pytest.raises(fk.CheckpointError, match=r"all names of a branch: .*branch='one'\)"):

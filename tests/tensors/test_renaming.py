@@ -75,6 +75,14 @@ def test_a_missing_tensor_is_named_with_the_nearest_renaming():
     assert "'fc.weight' has shape (7, 4) in the file, (2, 4) in the model" in told
 
 
+def test_of_another_shape_it_is_told_that_it_can_be_resized():
+    ours = {"pos": (1, 197, 6), "a.weight": (3, 3), "b.weight": (3, 3)}
+    theirs = {f"module.{name}": shape for name, shape in ours.items()}
+    theirs["module.pos"] = (1, 101, 6)
+    hint = explain_renaming(theirs, ours)
+    assert hint.endswith("Weights(..., rename={'module.': ''}, resize=['pos'])")
+
+
 def test_what_is_not_near_is_not_told():
     assert explain_renaming({"a.b": (1,)}, OURS) == ""
     assert explain_renaming({"x.stem.bias": (4,)}, OURS) == ""

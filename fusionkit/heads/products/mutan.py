@@ -49,8 +49,8 @@ class Mutan(FusionHead):
         papers=("Ben-younes et al., arXiv:1705.06676",),
         reads="vectors",
         when="Rich products of wide vectors at a cost that you set by two widths and a rank. "
-        "Between MLB, which it contains, and bilinear. It wants a tenth of a linear head's learning "
-        "rate where vectors are wide and samples few.",
+        "Between MLB, which it contains, and bilinear. It wants a tenth of a linear head's "
+        "learning rate where vectors are wide and samples few.",
         each=("norm", "W_i", "tanh", "M_{i,1..R}"),
         join="sum of R elementwise products",
         after=("linear",),
