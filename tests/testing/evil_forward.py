@@ -568,7 +568,7 @@ class CountsInEval(Sound):
         return super().pool(x)
 
 
-@caught_by("eval_has_no_side_effects", "changes its input in place")
+@caught_by("eval_has_no_side_effects", "changes its input in place", "training_gives_the_same_form")
 class ChangesItsInput(Sound):
     def trunk(self, x: Tensor) -> list[Tensor]:
         return super().trunk(x.sub_(0.1))
@@ -605,7 +605,9 @@ class KeepsPlacesByTheirNumber(Sound):
         return self.top(self.drop(x.flatten(2) @ weights))
 
 
-@caught_by("eval_has_no_side_effects", "changes training modes of drop")
+@caught_by(
+    "eval_has_no_side_effects", "changes training modes of drop", "training_gives_the_same_form"
+)
 class WakesItsDropout(Sound):
     def trunk(self, x: Tensor) -> list[Tensor]:
         maps = super().trunk(x)
@@ -620,6 +622,47 @@ class FreezesItself(Sound):
         if not self.training:
             self.top.weight.requires_grad_(False)
         return super().trunk(x)
+
+
+@caught_by("vector_is_as_declared", "the vector is float64")
+class WeighsInDoubles(Sound):
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        found = super().forward(x, reads)
+        if found.vector is None:
+            return found
+        window = torch.linspace(0.5, 1.5, WIDTH, dtype=torch.float64, device=x.device)
+        return found._replace(vector=found.vector * window)
+
+
+@caught_by("vector_is_as_declared", "asked under torch.no_grad(), the vector has a gradient")
+class SwitchesGradientsOn(Sound):
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        with torch.enable_grad():
+            return super().forward(x, reads)
+
+
+@caught_by("training_gives_the_same_form", "changes the modes of stem.1")
+class QuietsItsNorm(Sound):
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        self.stem[1].eval()
+        return super().trunk(x)
+
+
+@caught_by("training_gives_the_same_form", "in train mode forward changes its input in place")
+class ChangesItsInputInTraining(Sound):
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        return super().trunk(x.mul_(1.1) if self.training else x)
+
+
+@caught_by("other_channel_counts_work", "built for 1 channels, stem.0.weight is for 3")
+class RepeatsGrey(Sound):
+    def __init__(self, in_channels: int = 3, num_classes: int | None = None) -> None:
+        super().__init__(3 if in_channels == 1 else in_channels, num_classes)
+        self.in_channels = in_channels
+        self.preprocessing = fk.Preprocessing(size=(96, 96)).for_channels(in_channels)
+
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        return super().trunk(x.expand(-1, 3, -1, -1) if self.in_channels == 1 else x)
 
 
 # Batches

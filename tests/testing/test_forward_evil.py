@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from evil_forward import EVILS, Evil, Sound, factory
 
@@ -31,6 +33,18 @@ def test_the_check_that_is_there_for_it_catches(evil: Evil) -> None:
 
 def test_every_check_has_something_to_catch() -> None:
     assert {evil.check for evil in EVILS} == set(NAMES) - {"equals_the_providers_model"}
+
+
+class FixesItsSizeInAList(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.fixed_size = [96, 96]
+
+
+def test_a_size_that_is_a_list_is_told_before_anything_is_run() -> None:
+    report = kit.check_backbone(factory(FixesItsSizeInAList), on_fail="report")
+    assert [each.check for each in report.failures] == ["builds"]
+    assert "fixed_size is [96, 96]" in report["builds"].findings[0].what
 
 
 ON_META = [

@@ -37,6 +37,12 @@ def builds(subject: BackboneSubject) -> Iterator[Finding]:
             f"levels is {built.levels!r:.200}",
             "set self.levels to a tuple of fusionkit.Level, fine to coarse, or leave it empty",
         )
+    size: object = built.fixed_size
+    if size is not None and not (isinstance(size, tuple) and list(map(type, size)) == [int, int]):
+        yield Finding(
+            f"fixed_size is {size!r:.80}",
+            "set self.fixed_size to a tuple (height, width), or leave it None",
+        )
     if "in_channels" in subject.accepts and built.in_channels != subject.in_channels:
         yield Finding(
             f"in_channels is {built.in_channels}, but {subject.in_channels} was asked for",

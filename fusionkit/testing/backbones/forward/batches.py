@@ -16,6 +16,7 @@ from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.inputs import first_of
+from fusionkit.testing.words import some
 
 __all__ = ["rows_are_independent", "takes_a_batch_of_one", "training_gives_the_same_form"]
 
@@ -45,9 +46,27 @@ def takes_a_batch_of_one(subject: BackboneSubject) -> Iterator[Finding]:
 
 @check("make forward run in train mode")
 def training_gives_the_same_form(subject: BackboneSubject) -> Iterator[Finding]:
-    """In train mode as in eval mode ``fusionkit.Features`` of the declared shapes come out."""
-    answer = subject.run(subject.copy().train(), subject.example())
+    """In train mode as in eval mode ``fusionkit.Features`` of the declared shapes come out.
+
+    The input and the modes of all modules stay what they are.
+    """
+    backbone, x = subject.copy().train(), subject.example()
+    modes = {name: module.training for name, module in backbone.named_modules()}
+    given = pytree.tree_map_only(Tensor, torch.clone, x)
+    answer = subject.run(backbone, x)
     yield from _forms(subject, answer, 2, "train mode")
+    changed = [name for name, module in backbone.named_modules() if module.training != modes[name]]
+    if changed:
+        yield Finding(
+            f"forward changes the modes of {some(name or 'itself' for name in changed)}",
+            "call no train() or eval() in forward; what is frozen is put in eval mode by the model",
+        )
+    pairs = zip(pytree.tree_leaves(x), pytree.tree_leaves(given), strict=True)
+    if not all(torch.equal(a, b) for a, b in pairs if isinstance(a, Tensor)):
+        yield Finding(
+            "in train mode forward changes its input in place",
+            "write x = x - mean, not x -= mean or x.sub_(mean)",
+        )
 
 
 @check("make forward run on one sample as on two")

@@ -43,6 +43,7 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
     counts = [count for count in COUNTS if count != subject.in_channels]
     working: list[int] = []
     unfit: dict[int, int] = {}
+    stuck: list[tuple[int, str, int]] = []
     for count in counts:
         try:
             # numbers matter little here, and the meta device is many times faster
@@ -59,8 +60,23 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
             working += [] if told else [count]
             continue
         working.append(count)
+        parts = dict(trunk_of(built).named_parameters())
+        stuck += [
+            (count, name, parts[name].shape[1])
+            for name in built.first_layers
+            if name in parts and parts[name].ndim > 1 and parts[name].shape[1] != count
+        ]
         if (means := _means(built)) not in (None, count):
             unfit[count] = means
+    declared = dict(trunk_of(subject.pristine).named_parameters())
+    for count, name, width in stuck:
+        if name in declared and declared[name].shape[1] == subject.in_channels:
+            yield Finding(
+                f"built for {count} channels, {name} is for {width}",
+                "build the first layer for in_channels, so that weights can be adapted to it and "
+                "saved from it, or refuse the count with fusionkit.AssemblyError",
+            )
+            break
     own = _means(subject.pristine)
     if unfit and own in (None, subject.in_channels):  # else preprocessing_fits tells
         count, means = next(iter(unfit.items()))
@@ -166,6 +182,7 @@ def _unread_channels(subject: BackboneSubject) -> Iterator[Finding]:
         x[1 + channel, channel] = -x[1 + channel, channel]
     vector = subject.run(built, x, Reads(vector=True)).vector
     assert vector is not None
+    vector = vector.detach()  # vector_is_as_declared tells where it has a gradient
     moved = (vector[1:] - vector[:1]).abs().amax(1)
     most, scale = float(moved.max()), float(vector.abs().max())
     unread = [channel for channel in range(MOST) if float(moved[channel]) <= UNMOVED * most]

@@ -69,15 +69,19 @@ def _mixed_up(subject: BackboneSubject, backbone: Backbone) -> Iterator[Finding]
         return
     height, width = subject.sizes[0]
     square, oblong = (2 * height, 2 * width), (height, 4 * width)
-    before, x = (subject.example(batch=1, seed=1, size=size) for size in (square, oblong))
+
+    def draw(size: tuple[int, int]) -> Any:
+        return subject.example(batch=1, seed=1, size=size)
+
     try:
-        for each in (before, x):
-            backbone.check_input(each)
+        for size in (square, oblong):
+            backbone.check_input(draw(size))
     except DataError:  # it takes squares only
         return
-    subject.run(backbone, before)
-    alone = subject.run(subject.copy(), x)
-    for what in differences(subject.run(backbone, x), alone, subject.reads, 1e-6):
+    subject.run(backbone, draw(square))
+    alone = subject.run(subject.copy(), draw(oblong))
+    after = subject.run(backbone, draw(oblong))
+    for what in differences(after, alone, subject.reads, 1e-6):
         yield Finding(
             f"at {height} x {4 * width} pixels, after {2 * height} x {2 * width}, {what}",
             "keep what depends on the size by height and width, not by their product",

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.depth import Level
 from fusionkit.features import Features
@@ -37,12 +38,27 @@ def vector_is_as_declared(subject: BackboneSubject) -> Iterator[Finding]:
         )
     if not vector.is_floating_point():
         yield Finding(f"the vector is {vector.dtype}", "give floating-point features")
+    elif vector.dtype == torch.float64 and not _has_doubles(subject):
+        yield Finding(
+            "the vector is float64, and parameters and input are not",
+            "make constants in the dtype of the input: torch.tensor(..., dtype=x.dtype)",
+        )
+    elif vector.requires_grad:
+        yield Finding(
+            "asked under torch.no_grad(), the vector has a gradient",
+            "leave torch.set_grad_enabled and enable_grad out of forward; who calls decides",
+        )
     elif not vector.is_meta and not bool(vector.isfinite().all()):
         yield Finding(
             f"{int((~vector.isfinite()).sum())} of {vector.numel()} values of the vector are not "
             "finite",
             "look for a division by zero, or a logarithm or square root of what can be negative",
         )
+
+
+def _has_doubles(subject: BackboneSubject) -> bool:
+    given = [*subject.pristine.parameters(), *pytree.tree_leaves(subject.example())]
+    return any(isinstance(each, Tensor) and each.dtype == torch.float64 for each in given)
 
 
 @check("make forward give one map 'b c h w' for each level in reads.levels", on_meta=True)
