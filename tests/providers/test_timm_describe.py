@@ -98,8 +98,16 @@ def test_describing_leaves_warnings_and_random_numbers_alone():
     assert warnings.filters == filters
 
 
-def test_a_multiple_is_not_taken_for_a_part_of_itself() -> None:
-    with torch.device("meta"):  # from 768 pixels the first step tried for 16 leads to a 48th
-        build = fk.Catalog.installed().backbone("timm/gemma4_vit_167m_enc").factory
+@pytest.mark.parametrize(
+    ("name", "multiple"),
+    [
+        ("gemma4_vit_167m_enc", 48),  # from 768 pixels the first step tried for 16 leads to a 48th
+        ("resnetaa34d", 32),  # it takes two pixels more than a multiple, and not three
+        ("resnet50_clip", 32),
+    ],
+)
+def test_a_multiple_is_not_taken_for_a_part_of_itself(name: str, multiple: int) -> None:
+    with torch.device("meta"):
+        build = fk.Catalog.installed().backbone(f"timm/{name}").factory
         backbone = build(in_channels=3, weights=None, num_classes=None)
-    assert backbone.size_multiple == 48
+    assert backbone.size_multiple == multiple
