@@ -12,7 +12,7 @@ from typing import Any
 import fusionkit
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.recipe.text import parse_json
-from fusionkit.saved.texts import read_text, write_text
+from fusionkit.saved.texts import MAX_BYTES, read_text, write_text
 from fusionkit.tensors.shards import is_shard
 
 __all__ = [
@@ -70,8 +70,11 @@ def checksums_beside(path: Path) -> dict[str, str]:
         CheckpointError: the folder's manifest is damaged or of a later format.
     """
     manifest = path.parent / MANIFEST
+    if not manifest.is_file():
+        return {}
     try:
-        raw = manifest.read_bytes() if manifest.is_file() else b""
+        with manifest.open("rb") as file:
+            raw = file.read(MAX_BYTES)  # what is longer is none of ours
     except OSError as error:
         raise CheckpointError(f"cannot read {manifest}: {error}") from error
     # a word that fusionkit writes tells it from other people's manifest.json, one byte changed

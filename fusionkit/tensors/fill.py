@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,7 +23,7 @@ TASK = 1 << 23
 """Bytes that one thread takes at a time."""
 MOST_THREADS = 8
 READS_ANYWHERE = hasattr(os, "preadv")
-"""Else a file has one place where it is read."""
+"""Windows has no preadv: there a file has one place where it is read, and so one reader."""
 SUMMED = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 """Types whose values have a sum that costs little."""
 
@@ -52,7 +52,7 @@ class _Part:
 
 
 def fill(
-    spaces: Iterable[Space],
+    spaces: Sequence[Space],
     file: FileIO,
     *,
     on_bytes: Callable[[memoryview], object] | None = None,
@@ -73,7 +73,6 @@ def fill(
         EOFError: the file ends too soon.
         OSError: it cannot be read.
     """
-    spaces = list(spaces)
     finite = [
         looks and space.value.dtype in SUMMED and bool(space.value.numel()) for space in spaces
     ]
@@ -95,7 +94,7 @@ def fill(
     return finite
 
 
-def _tasks(spaces: list[Space]) -> Iterator[list[_Part]]:
+def _tasks(spaces: Sequence[Space]) -> Iterator[list[_Part]]:
     """Divides what there is to read."""
     task: list[_Part] = []
     left = TASK

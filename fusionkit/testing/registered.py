@@ -31,7 +31,9 @@ def tell_left_on_the_cpu(run_on_meta: Callable[[], object]) -> Iterator[Finding]
     """
     try:
         run_on_meta()
-    except Exception as error:  # anything else is for want of values: with them, it has run
+    except Exception as error:
+        # With values it has run, which other checks tell: what else a stranger's forward raises
+        # here, of whatever kind, is for want of values, and says nothing of where tensors are.
         if OTHER_DEVICE.search(str(error)):
             yield Finding(
                 f"with parameters and input on another device, forward uses a tensor that is on "

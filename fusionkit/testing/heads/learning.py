@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
-from fusionkit.testing.heads.each import check_each, own_scores, same
+from fusionkit.testing.heads.each import check_each, own_scores, same, tensors
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.inputs import moved
 from fusionkit.testing.registered import tell_left_on_the_cpu, tell_unregistered
@@ -129,7 +129,7 @@ def _note_gradients(
     for name, value in learning.items():
         if value.grad is not None:
             reached.add(name)
-            if bool((value.grad != 0).any()):
+            if is_moved(value):
                 moved.add(name)
             value.grad = None
 
@@ -225,7 +225,7 @@ def unhealthy_gradients(head: FusionHead, features: Mapping[str, Features]) -> I
         if value.grad is not None and not bool(value.grad.isfinite().all())
     ]
     for name, each in features.items():
-        leaves = [value for value in (each.vector, *each.maps, each.logits) if value is not None]
+        leaves = tensors(each)
         if any(leaf.grad is not None and not bool(leaf.grad.isfinite().all()) for leaf in leaves):
             bad.append(f"the features of {name!r}")
     if bad:

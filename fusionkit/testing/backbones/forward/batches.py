@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from fusionkit.errors import DataError
 from fusionkit.features import Features
 from fusionkit.testing.backbones.forward.compare import differences, named
+from fusionkit.testing.backbones.forward.evaluation import tell_changed_input
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
@@ -61,12 +62,7 @@ def training_gives_the_same_form(subject: BackboneSubject) -> Iterator[Finding]:
             f"forward changes the modes of {some(name or 'itself' for name in changed)}",
             "call no train() or eval() in forward; what is frozen is put in eval mode by the model",
         )
-    pairs = zip(pytree.tree_leaves(x), pytree.tree_leaves(given), strict=True)
-    if not all(torch.equal(a, b) for a, b in pairs if isinstance(a, Tensor)):
-        yield Finding(
-            "in train mode forward changes its input in place",
-            "write x = x - mean, not x -= mean or x.sub_(mean)",
-        )
+    yield from tell_changed_input(x, given, "in train mode ")
 
 
 @check("make forward run on one sample as on two")

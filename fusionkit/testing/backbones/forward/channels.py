@@ -43,7 +43,13 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
     counts = [count for count in COUNTS if count != subject.in_channels]
     working: list[int] = []
     unfit: dict[int, int] = {}
-    stuck: list[tuple[int, str, int]] = []
+    stuck: dict[str, tuple[int, int]] = {}
+    own_parts = dict(trunk_of(subject.pristine).named_parameters())
+    following = [
+        name
+        for name in subject.pristine.first_layers
+        if name in own_parts and own_parts[name].shape[1:2] == (subject.in_channels,)
+    ]
     for count in counts:
         try:
             # numbers matter little here, and the meta device is many times faster
@@ -61,22 +67,17 @@ def other_channel_counts_work(subject: BackboneSubject) -> Iterator[Finding]:
             continue
         working.append(count)
         parts = dict(trunk_of(built).named_parameters())
-        stuck += [
-            (count, name, parts[name].shape[1])
-            for name in built.first_layers
-            if name in parts and parts[name].ndim > 1 and parts[name].shape[1] != count
-        ]
+        for name in following:
+            if name in parts and parts[name].shape[1] != count:
+                stuck.setdefault(name, (count, parts[name].shape[1]))
         if (means := _means(built)) not in (None, count):
             unfit[count] = means
-    declared = dict(trunk_of(subject.pristine).named_parameters())
-    for count, name, width in stuck:
-        if name in declared and declared[name].shape[1] == subject.in_channels:
-            yield Finding(
-                f"built for {count} channels, {name} is for {width}",
-                "build the first layer for in_channels, so that weights can be adapted to it and "
-                "saved from it, or refuse the count with fusionkit.AssemblyError",
-            )
-            break
+    for name, (count, width) in stuck.items():
+        yield Finding(
+            f"built for {count} channels, {name} is for {width}",
+            "build the first layer for in_channels, so that weights can be adapted to it and "
+            "saved from it, or refuse the count with fusionkit.AssemblyError",
+        )
     own = _means(subject.pristine)
     if unfit and own in (None, subject.in_channels):  # else preprocessing_fits tells
         count, means = next(iter(unfit.items()))

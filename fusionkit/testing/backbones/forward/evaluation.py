@@ -20,7 +20,7 @@ from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.words import some
 
-__all__ = ["eval_has_no_side_effects", "eval_is_deterministic"]
+__all__ = ["eval_has_no_side_effects", "eval_is_deterministic", "tell_changed_input"]
 
 CALM = "draw nothing in eval mode: ask self.training, or use torch.nn's dropout layers"
 
@@ -48,11 +48,7 @@ def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
     given = pytree.tree_map_only(Tensor, torch.clone, x)
     before = _condition(backbone)
     first = subject.run(backbone, x)
-    if not _equal(x, given):
-        yield Finding(
-            "forward changes its input in place",
-            "write x = x - mean, not x -= mean or x.sub_(mean)",
-        )
+    yield from tell_changed_input(x, given)
     _ask_otherwise(subject, backbone)
     yield from _changes(before, _condition(backbone))
     for what in differences(subject.run(backbone, given), first, subject.reads, 1e-6):
@@ -61,6 +57,15 @@ def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
             "keep nothing of an input; a table that is kept is made of parameters alone",
         )
     yield from _mixed_up(subject, backbone)
+
+
+def tell_changed_input(x: Any, given: Any, when: str = "") -> Iterator[Finding]:
+    """Gives a finding if an input is no longer what was given."""
+    if not _equal(x, given):
+        yield Finding(
+            f"{when}forward changes its input in place",
+            "write x = x - mean, not x -= mean or x.sub_(mean)",
+        )
 
 
 def _mixed_up(subject: BackboneSubject, backbone: Backbone) -> Iterator[Finding]:
