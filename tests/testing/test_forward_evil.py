@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from evil_forward import EVILS, Evil, Sound, factory
+from evil_forward import EVILS
+from sound_backbone import Evil, Sound, factory
 
 import fusionkit.testing as kit
 from fusionkit.testing.backbones.forward import CHECKS

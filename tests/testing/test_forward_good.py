@@ -10,7 +10,7 @@ import odd_toys
 import pytest
 import torch
 import toys
-from evil_forward import Sound, factory
+from sound_backbone import Sound, factory
 from torch import Tensor
 
 import fusionkit as fk

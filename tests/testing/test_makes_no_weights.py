@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from evil_forward import WIDTH, Sound, factory
 from evil_learning import AddsParameters, MakesParameters
+from sound_backbone import WIDTH, Sound, factory
 from torch import Tensor, nn
 
 import fusionkit as fk

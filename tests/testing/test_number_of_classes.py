@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from evil_forward import WIDTH, Sound, factory
+from sound_backbone import WIDTH, Sound, factory
 from torch import nn
 
 import fusionkit.testing as kit
