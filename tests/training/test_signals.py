@@ -14,13 +14,14 @@ LOOP = """
 import os, sys, time
 from fusionkit.training.signals import stop_signals
 with stop_signals() as stop:
-    if sys.argv[1] == "forks" and not (worker := os.fork()):
-        time.sleep(30)
-        os._exit(0)
-    print("ready" if sys.argv[1] != "forks" else worker, flush=True)
     if sys.argv[1] == "forks":
+        if not os.fork():
+            print(os.getpid(), flush=True)  # a signal that comes before fork() is through is lost
+            time.sleep(30)
+            os._exit(0)
         print(os.WTERMSIG(os.wait()[1]), flush=True)
         sys.exit(0)
+    print("ready", flush=True)
     end = time.monotonic() + 20
     while time.monotonic() < end:
         time.sleep(0.01)
