@@ -37,6 +37,11 @@ class BackboneFactory(Protocol):
     it may hold, for ``fusionkit checkpoint match`` to ask many models quickly; and ``build_empty``,
     a factory for ``weights=None`` that leaves without values what a state dict has, for a file
     that will fill all of it, and gives ``None`` where it cannot.
+
+    It may have a keyword ``new_classifier``. True is passed there, to ``build_empty`` too, where
+    a branch is to have a classifier (``classifier=True``) and no weights of the provider's: then
+    it makes one of ``num_classes`` classes, whatever the stock one has, as a fine-tuned
+    checkpoint needs it.
     """
 
     def __call__(

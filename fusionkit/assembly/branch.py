@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionkit.assembly.factory import call_factory
 from fusionkit.assembly.lazy import shape_lazy_layers
-from fusionkit.assembly.options import check_options
+from fusionkit.assembly.options import check_options, makes_classifiers
 from fusionkit.assembly.uninitialised import build_uninitialised
 from fusionkit.assembly.unread import find_unread
 from fusionkit.assembly.weights import fill_trunk, refuse_pickle
@@ -44,7 +44,13 @@ def build_backbone(
     assert given is None or isinstance(given, str)
     tag = given if load_weights else None
     options = deepcopy(dict(branch.options))
-    call = {"in_channels": branch.in_channels, "weights": tag, "num_classes": num_classes}
+    call: dict[str, Any] = {
+        "in_channels": branch.in_channels,
+        "weights": tag,
+        "num_classes": num_classes,
+    }
+    if makes_classifiers(factory):
+        call["new_classifier"] = bool(branch.classifier) and tag is None
     check_options(branch.backbone, factory, (), call, options)
 
     filled = not load_weights or (source is not None and not source.missing)
@@ -107,7 +113,7 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
     if branch.classifier and backbone.num_classes != num_classes:
         raise ConfigError(
             f"it has no classifier of its own for {num_classes} classes; leave `classifier` out, "
-            "and the head makes a new one"
+            "and the head makes a new one, or give the path of weights that have one"
         )
     shape_lazy_layers(backbone)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fusionkit.errors import OptionError, did_you_mean
 
-__all__ = ["check_options"]
+__all__ = ["check_options", "makes_classifiers"]
 
 
 def check_options(
@@ -57,14 +57,24 @@ def check_options(
         ) from error
 
 
+def makes_classifiers(factory: Callable[..., Any]) -> bool:
+    """Tells whether a backbone's factory can make a classifier for any number of classes."""
+    try:
+        return NEW_CLASSIFIER in inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def _takes_anything(signature: inspect.Signature) -> bool:
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     return inspect.Parameter.VAR_KEYWORD in kinds
 
 
+NEW_CLASSIFIER = "new_classifier"
 FIELDS = {
     "catalog": "catalog of compose",
     "in_channels": "Branch(in_channels=...)",
     "weights": "Branch(weights=...)",
     "num_classes": "num_classes of compose",
+    NEW_CLASSIFIER: "Branch(classifier=True)",
 }

@@ -27,6 +27,9 @@ __all__ = [
     "study_head",
 ]
 
+BRANCHES_OWN = frozenset({"in_channels", "weights", "num_classes", "new_classifier"})
+"""What a backbone's factory is given by fields of the branch, and not by its options."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
@@ -134,7 +137,7 @@ def study_backbone(entry: BackboneEntry) -> BackboneFacts:
         fixed_size=backbone.fixed_size,
         size_multiple=backbone.size_multiple,
         weights=_weights(entry),
-        options=_options(entry.factory, {"in_channels", "weights", "num_classes"}),
+        options=_options(entry.factory, BRANCHES_OWN),
     )
 
 

@@ -42,8 +42,9 @@ class Branch:
         input: the name of the input that it reads; branches may share one.
         in_channels: channels of that input; pretrained first layers are adapted.
         classifier: ``True`` keeps the provider's own classifier, so that the branch has
-            logits; ``False`` drops it; ``None`` keeps it exactly when the head reads logits and
-            it has ``num_classes`` classes.
+            logits; with weights of one's own it is made for ``num_classes`` classes, as in a
+            fine-tuned checkpoint. ``False`` drops it; ``None`` keeps it exactly when the head
+            reads logits and it has ``num_classes`` classes.
         freeze: what is frozen, and until when.
         lr: how fast it learns.
         preprocessing: takes the place of how the weights say their inputs were prepared, as a

@@ -26,6 +26,7 @@ def build_backbone(
     in_channels: int = 3,
     weights: str | None = None,
     num_classes: int | None = None,
+    new_classifier: bool = False,
     saved_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Backbone:
@@ -39,6 +40,7 @@ def build_backbone(
         weights: ``None`` for random parameters, ``"default"`` for the tag in the name or timm's
             own choice, or another tag of the architecture.
         num_classes: the stock classifier is kept if it has this many classes.
+        new_classifier: makes one of that many classes where there are no weights to load.
         saved_config: what the ``config.json`` of a saved model says of it under
             ``pretrained_cfg`` and ``model_args``, so that one with random parameters, to be
             filled by the caller, is built without its folder. A backbone of a folder or a
@@ -57,6 +59,7 @@ def build_backbone(
         in_channels=in_channels,
         weights=weights,
         num_classes=num_classes,
+        new_classifier=new_classifier,
         saved_config=saved_config,
         empty=False,
     )
@@ -71,6 +74,7 @@ def build_empty(
     in_channels: int = 3,
     weights: None = None,
     num_classes: int | None = None,
+    new_classifier: bool = False,
     saved_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Backbone | None:
@@ -85,6 +89,7 @@ def build_empty(
         in_channels=in_channels,
         weights=weights,
         num_classes=num_classes,
+        new_classifier=new_classifier,
         saved_config=saved_config,
         empty=True,
     )
@@ -97,12 +102,15 @@ def _build(
     in_channels: int,
     weights: str | None,
     num_classes: int | None,
+    new_classifier: bool,
     saved_config: Mapping[str, Any] | None,
     empty: bool,
 ) -> Backbone | None:
     source = find_source(name, weights)
     if saved_config is not None:
         source = describe_as(source, weights, saved_config)
+    if new_classifier and weights is None:
+        source = source.with_classes(num_classes or 0)
     written = options
     options = refuse_reserved(source, options)
     keeps_classifier = bool(num_classes) and num_classes == source.num_classes

@@ -66,6 +66,10 @@ class Source:
         """How many classes the stock classifier has, 0 where there is none."""
         return int(self.description.get("num_classes", 1000))
 
+    def with_classes(self, count: int) -> Source:
+        """Gives the same model with a classifier of another width."""
+        return replace(self, description={**self.description, "num_classes": count})
+
 
 def is_known(name: str) -> bool:
     """Tells whether a name can be looked up, without network or disk."""

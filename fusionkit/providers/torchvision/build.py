@@ -31,6 +31,7 @@ def build_backbone(
     in_channels: int = 3,
     weights: str | None = None,
     num_classes: int | None = None,
+    new_classifier: bool = False,
     **options: Any,
 ) -> Backbone:
     """Gives one of torchvision's models as a backbone.
@@ -41,6 +42,7 @@ def build_backbone(
         weights: ``None`` for random ones, ``"default"``, or a member of the model's weights
             enum such as ``"IMAGENET1K_V2"``; downloaded unless they lie in torch's cache.
         num_classes: keeps the classifier if it has this many classes.
+        new_classifier: makes one of that many classes where there are no weights to load.
         options: of torchvision's builder, such as ``dropout``.
 
     Raises:
@@ -55,8 +57,11 @@ def build_backbone(
     model: type[nn.Module] = inspect.signature(builder).return_annotation
     check_options(name, family, model, in_channels, options)
     entry = None if weights is None else find_weights(name, weights)
-    trunk = _build_trunk(name, builder, entry, to_arguments(family, entry, options))
+    arguments = to_arguments(family, entry, options)
     classes = _count_classes(model, entry)
+    if new_classifier and entry is None and num_classes:
+        classes = arguments["num_classes"] = num_classes
+    trunk = _build_trunk(name, builder, entry, arguments)
     kept = num_classes is not None and num_classes == classes
     embed_dim = _width(trunk.get_submodule(family.classifier))
     if not kept:
