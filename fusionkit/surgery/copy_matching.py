@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from fusionkit.errors import CheckpointError, ConfigError
@@ -26,7 +26,8 @@ def copy_matching(
     """Copies branches and head of one model into another, by names and shapes.
 
     Within what is copied, every tensor must be in both models with the same shape, but for those
-    that are named. Types and devices are the target's, and its parameters stay the objects that
+    that are named; so must a layer of the head that reads all branches be where the models have
+    others, since it would fit and yet mean something else. Types and devices are the target's, and its parameters stay the objects that
     they are, so that an optimizer goes on with them. If anything does not fit, nothing changes.
 
     Args:
@@ -42,7 +43,8 @@ def copy_matching(
 
     Raises:
         ConfigError: a model has no such branch, or there is nothing to copy.
-        CheckpointError: a tensor is in one model only, or of another shape.
+        CheckpointError: a tensor is in one model only, or of another shape, or reads other
+            branches than it has learned from.
     """
     ours = check_model("copy_matching", source)
     theirs = check_model("copy_matching", target)
@@ -64,6 +66,8 @@ def copy_matching(
         for name, value in tensors.items()
         if name not in free or (name in targets and targets[name].shape == value.shape)
     }
+    if head:
+        _refuse_shared(ours, theirs, fitting.keys() - free)
     spared = [f"branches.{name}.*" for name in theirs.recipe.branches if name not in branches]
     spared += [_literally(name) for name in targets if name in free]
     spared += [] if head else ["head.*"]
@@ -74,6 +78,21 @@ def copy_matching(
             f"{error}. Nothing was copied; name what may differ, as except_for=['head.*'], or "
             "leave the head out with head=False"
         ) from error
+
+
+def _refuse_shared(ours: FusedModel, theirs: FusedModel, names: Collection[str]) -> None:
+    """Refuses what of a head belongs to no single branch, where the heads read other branches."""
+    one, other = ours.recipe.branches, theirs.recipe.branches
+    if one.keys() == other.keys():
+        return
+    known = one.keys() | other.keys()
+    shared = [each for each in names if each.startswith("head.") and not known & {*each.split(".")}]
+    if shared:
+        raise CheckpointError(
+            f"{min(shared)!r:.200} has learned from the branches {', '.join(sorted(one))}, but would "
+            f"read {', '.join(sorted(other))}. Nothing was copied; leave the head out with head=False, or name "
+            "in except_for what is to be copied all the same"
+        )
 
 
 def _literally(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from surgery_toys import BRANCHES, CATALOG, assert_same, fused, tensors_of
+from toys import ToyPlugin
 
 import fusionkit as fk
 
@@ -56,6 +57,25 @@ def test_models_that_share_some_branches():
     assert_same(part(target, "branches.facts"), {n: v for n, v in before.items() if "s.facts" in n})
     assert "head.out.facts.weight" in report.kept
     assert "head.out.rgb.weight" in report.loaded
+
+
+def test_a_layer_that_reads_other_branches_is_not_copied_unless_it_is_named():
+    def concat(flow):
+        branches = {"rgb": BRANCHES["rgb"], flow: BRANCHES["flow"]}
+        catalog = fk.Catalog.installed().with_plugin("toy", ToyPlugin())
+        return fk.compose(branches, "concat", 3, catalog=catalog)
+
+    source, target = concat("flow"), concat("depth")
+    before = tensors_of(target)
+    with pytest.raises(
+        fk.CheckpointError,
+        match=r"'head\.\S+' has learned from the branches flow, rgb, but would read depth, rgb\. "
+        r"Nothing was copied; .*head=False",
+    ):
+        fk.copy_matching(source, target)
+    assert_same(tensors_of(target), before)
+    fk.copy_matching(source, target, except_for=["head.*"])
+    assert_same(part(target, "head."), part(source, "head."))
 
 
 def test_another_shape_is_an_error_unless_it_is_named():
