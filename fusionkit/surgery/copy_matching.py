@@ -27,8 +27,9 @@ def copy_matching(
 
     Within what is copied, every tensor must be in both models with the same shape, but for those
     that are named; so must a layer of the head that reads all branches be where the models have
-    others, since it would fit and yet mean something else. Types and devices are the target's, and its parameters stay the objects that
-    they are, so that an optimizer goes on with them. If anything does not fit, nothing changes.
+    others, since it would fit and yet mean something else. Types and devices are the target's,
+    and its parameters stay the objects that they are, so that an optimizer goes on with them. If
+    anything does not fit, nothing changes.
 
     Args:
         source: what is copied from; it is left as it is.
@@ -89,9 +90,9 @@ def _refuse_shared(ours: FusedModel, theirs: FusedModel, names: Collection[str])
     shared = [each for each in names if each.startswith("head.") and not known & {*each.split(".")}]
     if shared:
         raise CheckpointError(
-            f"{min(shared)!r:.200} has learned from the branches {', '.join(sorted(one))}, but would "
-            f"read {', '.join(sorted(other))}. Nothing was copied; leave the head out with head=False, or name "
-            "in except_for what is to be copied all the same"
+            f"{min(shared)!r:.200} has learned from the branches {', '.join(sorted(one))}, but "
+            f"would read {', '.join(sorted(other))}. Nothing was copied; leave the head out with "
+            "head=False, or name in except_for what is to be copied all the same"
         )
 
 

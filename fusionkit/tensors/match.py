@@ -14,7 +14,7 @@ from fusionkit.tensors.refresh import drop_old_tables
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.state import nonfinite_problem, state_of
 
-__all__ = ["load_tensors", "plan_load"]
+__all__ = ["load_tensors", "plan_load", "refuse_misfit"]
 
 
 def load_tensors(
@@ -54,15 +54,7 @@ def load_tensors(
     except CheckpointError as error:
         raise CheckpointError(f"cannot load {source}: {error}") from error
     report = plan_load(targets, tensors, source, ignore, missing)
-    problems = report.problems()
-    if problems:
-        raise CheckpointError(f"{source} does not fit: {problems}")
-    if targets and not report.loaded:
-        raise CheckpointError(
-            f"of {source} nothing would be loaded: what is ignored and what may be missing are "
-            f"all of its {len(tensors)} tensors and all that the model has. Allow by name only "
-            "what is meant; without exceptions, it is told what does not fit"
-        )
+    refuse_misfit(report, targets, tensors)
     values = _convert(targets, tensors, report, source)
     _check_values(targets, values, source, finite or KnownFinite())
     with torch.no_grad():
@@ -134,17 +126,43 @@ def plan_load(
     )
 
 
+def refuse_misfit(
+    report: LoadReport, targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuses what shapes and types alone forbid, whether or not the tensors have values yet.
+
+    Args:
+        report: as ``plan_load`` gave it.
+        targets: the module's tensors by name.
+        tensors: those that are to be loaded.
+
+    Raises:
+        CheckpointError: something is missing, unexpected, of another shape or kind; or nothing
+            would be loaded.
+    """
+    source, problems = report.source, report.problems()
+    if problems:
+        raise CheckpointError(f"{source} does not fit: {problems}")
+    if targets and not report.loaded:
+        raise CheckpointError(
+            f"of {source} nothing would be loaded: what is ignored and what may be missing are "
+            f"all of its {len(tensors)} tensors and all that the model has. Allow by name only "
+            "what is meant; without exceptions, it is told what does not fit"
+        )
+    for name, theirs, ours in report.converted:
+        if not (tensors[name].is_floating_point() and targets[name].is_floating_point()):
+            raise CheckpointError(
+                f"{source}: {name!r:.200} holds {theirs}, the model {ours}; only floating-point "
+                "types are converted"
+            )
+
+
 def _convert(
     targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], report: LoadReport, source: str
 ) -> dict[str, Tensor]:
     """Gives what will be copied, in the module's own types."""
     values = {name: tensors[name] for name in report.loaded}
     for name, theirs, ours in report.converted:
-        if not (values[name].is_floating_point() and targets[name].is_floating_point()):
-            raise CheckpointError(
-                f"{source}: {name!r:.200} holds {theirs}, the model {ours}; only floating-point "
-                "types are converted"
-            )
         values[name] = values[name].to(targets[name].dtype)
         if _overflows(tensors[name], values[name]):
             raise CheckpointError(

@@ -23,6 +23,7 @@ __all__ = [
 Shapes = Mapping[str, tuple[int, ...]]
 
 MOST_CANDIDATES = 100
+MOST_BEGINNINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,46 +63,79 @@ def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
     That is worth telling only where it is more than half, and more than without one.
     """
     best = nearest_renaming(theirs, ours)
-    if best is None:
+    if not best:
         return ""
-    count = _matched(best, theirs, ours)
-    first = next(name for name, shape in ours.items() if not _is_found(best, name, shape, theirs))
-    there = theirs.get(_original(best, first))
+    found = _found(best, theirs, ours)
+    said = f"with rename={best!r} it has {len(found)} of the {len(ours)} tensors"
+    first = next((name for name in ours if name not in found), None)
+    if first is None:
+        return f"{said}; if that is meant, write Weights(..., rename={best!r})"
+    there = {new: theirs[old] for old, new in rename(list(theirs), best).items()}.get(first)
     what = f"has shape {there} in the file, {ours[first]} in the model" if there else "is missing"
     option = f"resize=[{first!r:.200}]" if there else "missing=[...]"
     return (
-        f"with rename={best.as_prefixes()!r} it has {count} of the {len(ours)} tensors, but "
-        f"{first!r:.200} {what}; if that is meant, write the exceptions down: "
-        f"Weights(..., rename={best.as_prefixes()!r}, {option})"
+        f"{said}, but {first!r:.200} {what}; if that is meant, write the exceptions down: "
+        f"Weights(..., rename={best!r}, {option})"
     )
 
 
-def nearest_renaming(theirs: Shapes, ours: Shapes) -> Renaming | None:
-    """Gives the renaming under which most of our names are found.
+def nearest_renaming(theirs: Shapes, ours: Shapes) -> dict[str, str]:
+    """Gives what would have to take the place of which beginnings for most of our names.
 
-    There is none where that is not more than half, and more than without one.
+    That may be several beginnings, where nothing is left over then. It is nothing where it is not
+    more than half of the names, and more than without.
     """
-    best = max(
-        _candidates(theirs, ours), key=lambda each: _matched(each, theirs, ours), default=Renaming()
-    )
-    count = _matched(best, theirs, ours)
+    ways: list[Renaming] = []
+    left = dict(ours)
+    for _ in range(MOST_BEGINNINGS):
+        best = _best(theirs, left)
+        ways.append(best)
+        left = {n: shape for n, shape in left.items() if not _is_found(best, n, shape, theirs)}
+    found = {old: new for way in ways for old, new in way.as_prefixes().items()}
+    several = {old: found[old] for old in sorted(found, key=len, reverse=True)}
+    if len(_found(several, theirs, ours)) == len(ours):
+        return several
+    one = ways[0].as_prefixes()
+    count = len(_found(one, theirs, ours))
     worth = 2 * count > len(ours) and count > _matched(Renaming(), theirs, ours)
-    return best if worth else None
+    return one if worth else {}
+
+
+def _best(theirs: Shapes, ours: Shapes) -> Renaming:
+    ways = [*_candidates(theirs, ours), Renaming()]
+    return max(ways, key=lambda each: _matched(each, theirs, ours))
+
+
+def _found(prefixes: Mapping[str, str], theirs: Shapes, ours: Shapes) -> set[str]:
+    """Gives our names that are found with their shapes, and no two of theirs for one."""
+    new = rename(list(theirs), prefixes)
+    twice = {name for name, count in Counter(new.values()).items() if count > 1}
+    return {name for old, name in new.items() if ours.get(name) == theirs[old]} - twice
 
 
 def _candidates(theirs: Shapes, ours: Shapes) -> list[Renaming]:
     """Gives the renamings for which one name of ours speaks, the likeliest first."""
     found: Counter[Renaming] = Counter()
-    for probe in _probes(theirs, ours):
+    for probe in _probes(ours):
+        ends = [probe, *_shorter(probe)]
         for name in theirs:
-            if name.endswith("." + probe):
-                found[Renaming(strip=name.removesuffix(probe))] += 1
-            elif probe.endswith("." + name):
+            if probe.endswith("." + name):
                 found[Renaming(add=probe.removesuffix(name))] += 1
+                continue
+            end = next((each for each in ends if name.endswith("." + each)), None)
+            if end is not None:
+                way = Renaming(name.removesuffix(end), probe.removesuffix(end))
+                found[way] += 1
     return [each for each, _ in found.most_common(MOST_CANDIDATES)]
 
 
-def _probes(theirs: Shapes, ours: Shapes) -> Sequence[str]:
+def _shorter(name: str) -> list[str]:
+    """Gives what is left of a name without its first word, its first two, down to two words."""
+    words = name.split(".")
+    return [".".join(words[start:]) for start in range(1, len(words) - 1)]
+
+
+def _probes(ours: Shapes) -> Sequence[str]:
     """Gives a few of our names: of the longest, which are the least likely to fit by chance."""
     ordered = sorted(ours, key=lambda name: (-name.count("."), -len(name), name))
     return ordered[:: max(len(ordered) // 8, 1)][:8]

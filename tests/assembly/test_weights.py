@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import re
 
 import pytest
 import torch
-from odd_toys import OddNet, build, images, odd_catalog
+from odd_toys import OddNet, Tied, build, images, odd_catalog
 from safetensors.torch import save_file
 
 import fusionkit as fk
 from fusionkit.assembly.weights import note_source
 from fusionkit.tensors.report import LoadReport
+from fusionkit.tensors.source import TensorSource
 
 
 def trained():
@@ -97,6 +100,62 @@ def test_the_nearest_is_told_with_how_to_write_it(tmp_path):
     assert report(model).kept == ("two.bias",)
     assert torch.equal(model.branches["a"].two.weight, state["two.weight"])
     assert model.branches["a"].two.bias.isfinite().all()
+
+
+def test_several_beginnings_are_told_with_how_to_write_them(tmp_path):
+    net, state = trained()
+    path = tmp_path / "n.safetensors"
+    places = {"one": "stem.", "two": "body.", "three": ""}
+    save_file({places[n.partition(".")[0]] + n: v for n, v in state.items()}, path)
+    with pytest.raises(fk.CheckpointError, match=r"write Weights\(\.\.\., rename=\{") as told:
+        compose(path)
+    (written,) = re.findall(r"rename=(\{[^}]*\})\)", str(told.value))
+    model = compose(fk.Weights(path, rename=ast.literal_eval(written)))
+    assert_loaded(model, net)
+
+
+def test_a_wrong_renaming_is_answered_with_the_right_one(tmp_path):
+    net, state = trained()
+    path = tmp_path / "n.safetensors"
+    save_file({f"encoder.{name}": value for name, value in state.items()}, path)
+    with pytest.raises(
+        fk.CheckpointError,
+        match=r"No name in the file begins with 'encodr\.'\. With rename=\{'encoder\.': ''\} all",
+    ):
+        compose(fk.Weights(path, rename={"encodr.": ""}))
+    model = compose(fk.Weights(path, rename={"encoder.": "", "module.": ""}))
+    assert_loaded(model, net)
+    assert report(model).renamed == {"encoder.": ""}  # the other did nothing
+
+
+def test_what_does_not_fit_is_told_before_it_is_read(tmp_path, monkeypatch):
+    _, state = trained()
+    path = tmp_path / "n.safetensors"
+
+    def read(self, *arguments, **options):
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(TensorSource, "read", read)
+    right = state["one.weight"]
+    for wrong, said in (
+        (right[1:], "1 of another shape"),
+        (right.int(), "only floating-point types are converted"),
+    ):
+        save_file({**state, "one.weight": wrong.contiguous()}, path)
+        with pytest.raises(fk.CheckpointError, match=said):
+            compose(path)
+    with pytest.raises(fk.CheckpointError, match="nothing would be loaded"):
+        compose(fk.Weights(path, rename={"": "x."}, ignore=["*"], missing=["*"]))
+
+
+def test_a_tied_tensor_may_have_any_of_its_names(tmp_path):
+    net = Tied()
+    path = tmp_path / "n.safetensors"
+    state = {f"model.{n}": v for n, v in net.state_dict().items() if n != "two.weight"}
+    save_file(state, path)
+    backbone = build({"a": fk.Branch("odd/tied", weights=path)}).branches["a"]
+    assert torch.equal(backbone.two.weight, net.two.weight)
+    assert backbone.three.weight is backbone.two.weight
 
 
 def test_a_checksum_is_held_against_the_file(tmp_path):

@@ -22,7 +22,7 @@ from torchvision.models import get_model_builder
 from torchvision_zoo import EXAMPLES, Example, small_clips
 
 import fusionkit as fk
-from fusionkit.assembly.weights import plan_trunk
+from fusionkit.assembly.load_plan import plan_trunk
 from fusionkit.tensors.source import open_source
 from fusionkit.testing.sweep.coverage import read_results
 from fusionkit.testing.sweep.row import Row

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fusionkit.tensors.renaming import Renaming, explain_renaming, find_renamings, rename
+from fusionkit.tensors.renaming import (
+    Renaming,
+    explain_renaming,
+    find_renamings,
+    nearest_renaming,
+    rename,
+)
 
 OURS = {
     "stem.weight": (4, 3),
@@ -51,6 +57,25 @@ def test_words_before_the_names_are_found(word):
 def test_words_that_the_file_lacks_are_found(word):
     (found,) = find_renamings(OURS, prefixed(word))
     assert found.as_prefixes() == {"": word}
+
+
+def test_words_that_take_the_place_of_others_are_found():
+    theirs = {**prefixed("backbone."), "head.weight": (9, 9)}
+    (found,) = find_renamings(theirs, prefixed("features."))
+    assert found.as_prefixes() == {"backbone.": "features."}
+    (found,) = find_renamings(prefixed("net.features."), prefixed("features."))
+    assert found.as_prefixes() == {"net.": ""}
+
+
+def test_several_beginnings_are_told_and_not_taken():
+    theirs = {f"net.{name.replace('layer.', 'blocks.')}": shape for name, shape in OURS.items()}
+    assert find_renamings(theirs, OURS) == []
+    whole = {"net.blocks.": "layer.", "net.": ""}
+    assert nearest_renaming(theirs, OURS) == whole
+    assert {*rename(list(theirs), whole).values()} == {*OURS}
+    assert f"write Weights(..., rename={whole!r})" in explain_renaming(theirs, OURS)
+    del theirs["net.fc.weight"]  # then they would be a guess
+    assert nearest_renaming(theirs, OURS) == {}
 
 
 def test_another_shape_is_no_evidence():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from fusionkit.assembly.load_plan import plan_trunk, wanted_shapes
 from fusionkit.assembly.weightless import build_weightless
-from fusionkit.assembly.weights import plan_trunk, wanted_shapes
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.cover import cover_parameters
 from fusionkit.catalog import BackboneEntry
@@ -80,11 +80,10 @@ def _plan(backbone: Backbone, source: TensorSource, path: str) -> tuple[list[Ren
     ours = wanted_shapes(targets, backbone.first_layers)
     theirs = {name: entry.shape for name, entry in source.entries.items()}
     ways = find_renamings(theirs, ours)
-    way = ways[0] if ways else nearest_renaming(theirs, ours) or Renaming()
-    names = rename(list(theirs), way.as_prefixes()).values()
-    if len(set(names)) < len(theirs):
-        way = Renaming()
-    return ways, plan_trunk(backbone, source, Weights(path, rename=way.as_prefixes()))
+    prefixes = ways[0].as_prefixes() if ways else nearest_renaming(theirs, ours)
+    if len(set(rename(list(theirs), prefixes).values())) < len(theirs):
+        prefixes = {}
+    return ways, plan_trunk(backbone, source, Weights(path, rename=prefixes))
 
 
 def _channels(backbone: Backbone, report: LoadReport) -> int | None:
