@@ -5,10 +5,13 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import torch
+
 from fusionkit.assembly.hub import explain
 from fusionkit.catalog import Catalog
 from fusionkit.checkpoint.load import load
 from fusionkit.checkpoint.model_card import is_hub_name
+from fusionkit.checkpoint.place import check_place
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB
@@ -23,6 +26,8 @@ def from_pretrained(
     revision: str | None = None,
     token: str | bool | None = None,
     catalog: Catalog | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
     mmap: bool = False,
 ) -> FusedModel:
     """Gives the model that ``push_to_hub`` wrote, in eval mode, or that of a folder.
@@ -40,6 +45,8 @@ def from_pretrained(
         revision: a branch, tag or commit of the repository; by default its main branch.
         token: for repositories that are private; by default what ``hf auth login`` has kept.
         catalog: where names are looked up; by default all installed plugins.
+        device: where to, as for ``load``.
+        dtype: of all floating-point values, as for ``load``.
         mmap: as for ``load``; files in the cache are not written to.
 
     Raises:
@@ -53,8 +60,11 @@ def from_pretrained(
     if is_local or Path(name).is_dir():
         if revision is not None:
             raise ConfigError(f"{str(name)!r:.200} is a folder, which has no revision {revision!r}")
-        return load(name, catalog=catalog, mmap=mmap)
-    return load(_fetch(str(name), revision, token), catalog=catalog, mmap=mmap)
+        folder: str | PathLike[str] = name
+    else:
+        check_place(device, dtype)  # before much is downloaded for nothing
+        folder = _fetch(str(name), revision, token)
+    return load(folder, catalog=catalog, device=device, dtype=dtype, mmap=mmap)
 
 
 def _check_spelling(name: str) -> None:

@@ -17,7 +17,7 @@ from fusionkit.checkpoint.config import CONFIG, SavedModel, backbone_of, parse_c
 from fusionkit.checkpoint.contents import INDEX, TENSORS, is_contents, read_contents
 from fusionkit.checkpoint.leftovers import recover
 from fusionkit.checkpoint.model_card import is_hub_name
-from fusionkit.checkpoint.place import check_float, usable_device
+from fusionkit.checkpoint.place import check_place
 from fusionkit.errors import CheckpointError, FusionKitError, PolicyError, did_you_mean
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.weights import HUB
@@ -68,9 +68,7 @@ def load(
         PluginError: a plugin that the model was built with is broken or blocked.
         AssemblyError: a factory that the model was built with failed.
     """
-    where = None if device is None else usable_device(device)
-    if dtype is not None:
-        check_float(dtype)
+    where = check_place(device, dtype)
     path = Path(folder)
     finite = KnownFinite()
     saved, tensors = _read(path, finite, maps=mmap)

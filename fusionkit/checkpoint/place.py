@@ -8,7 +8,20 @@ import torch
 
 from fusionkit.errors import ConfigError
 
-__all__ = ["check_float", "usable_device"]
+__all__ = ["check_place", "usable_device"]
+
+
+def check_place(
+    device: str | torch.device | None, dtype: torch.dtype | None
+) -> torch.device | None:
+    """Gives the device that is asked for, after checking it and the type.
+
+    Raises:
+        ConfigError: a model cannot be put there, or not computed with in that type.
+    """
+    if dtype is not None:
+        _check_float(dtype)
+    return None if device is None else usable_device(device)
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -29,7 +42,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     )
 
 
-def check_float(dtype: Any) -> None:
+def _check_float(dtype: Any) -> None:
     """Refuses what is no floating-point type to compute with.
 
     Raises:

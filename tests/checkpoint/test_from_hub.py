@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hub_server import GATED, PRIVATE, HubServer
 from saved_toys import fingerprints, toy_model
 from toys import toy_catalog
@@ -30,6 +31,18 @@ def saved(tmp_path: Path) -> Path:
 def test_it_is_the_model_that_was_saved(hub: HubServer, saved: Path) -> None:
     hub.add(NAME, files_of(saved))
     assert fingerprints(fetch()) == fingerprints(toy_model())
+
+
+def test_where_to_and_in_which_type(hub: HubServer, saved: Path) -> None:
+    hub.add(NAME, files_of(saved))
+    with pytest.raises(fk.ConfigError, match="dtype"):
+        fetch(dtype=torch.int64)
+    assert not hub.requests
+    for name in (NAME, saved):
+        model = fk.from_pretrained(
+            name, catalog=toy_catalog(), device=torch.device("cpu"), dtype=torch.bfloat16
+        )
+        assert {value.dtype for value in model.parameters()} == {torch.bfloat16}
 
 
 def test_only_what_the_manifest_lists_is_downloaded_and_only_once(

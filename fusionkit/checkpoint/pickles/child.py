@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import zipfile
-from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.checkpoint.pickles.extract import extract
+from fusionkit.checkpoint.pickles.inert import KNOWN, stand_in
 from fusionkit.checkpoint.pickles.nested import find_states
 from fusionkit.errors import CheckpointError
 from fusionkit.tensors.read import read_tensors
@@ -26,8 +26,8 @@ from fusionkit.tensors.write import write_tensors
 
 __all__ = ["main"]
 
-INERT = [Namespace]
-"""Types that trainers save beside the tensors, and that do nothing when they are built."""
+MOST_KINDS = 50
+"""Of settings, for each of which the file is opened once more."""
 SPARE = 512 << 20
 COPIES = 4
 MOST_CHOICES = 20
@@ -111,17 +111,27 @@ def _limit_memory(more: int) -> None:
 
 
 def _load(source: Path) -> object:
-    try:
-        with torch.serialization.safe_globals(INERT):  # type: ignore[arg-type]
-            return torch.load(source, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # the loader raises whatever a damaged file makes it raise
-        raise CheckpointError(_explain(str(error))) from error
+    stood_for = list(KNOWN)
+    while True:
+        try:
+            with torch.serialization.safe_globals(stood_for):
+                return torch.load(source, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # the loader raises whatever a damaged file makes it raise
+            refused = REFUSED.search(str(error))
+            more = stand_in(refused[1]) if refused else []
+            if not more or more[0] in stood_for or len(stood_for) > MOST_KINDS:
+                raise CheckpointError(_explain(str(error))) from error
+            stood_for += more
+
+
+REFUSED = re.compile(r"GLOBAL (\S+)")
+UNPICKLER = "WeightsUnpickler error: "
 
 
 def _explain(said: str) -> str:
-    refused = re.search(r"GLOBAL (\S+)", said)
+    refused = REFUSED.search(said)
     if refused:
         return (
             f"it asks for {refused[1]!r:.120}, which is code and not weights, so it was not "
@@ -130,7 +140,13 @@ def _explain(said: str) -> str:
         )
     if "allocate memory" in said:
         return MEMORY
-    first = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    if "Unsupported operand" in said or "pickle protocol" in said:
+        return (
+            "torch's weights-only loader cannot read it: it reads what torch.save writes by "
+            "itself, with pickle_protocol=2, and this was written otherwise, or is damaged"
+        )
+    cause = said.partition(UNPICKLER)[2] or said  # what stands before advises to do without
+    first = next((line.strip() for line in cause.splitlines() if line.strip()), "")
     return f"torch's weights-only loader cannot read it: {first:.200}"
 
 

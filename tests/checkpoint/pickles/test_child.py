@@ -6,7 +6,12 @@ import json
 import os
 import zipfile
 from argparse import Namespace
+from collections import defaultdict, deque
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import PosixPath
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -54,6 +59,51 @@ def test_tensors_come_out_bit_for_bit(ask, tmp_path, old):
     for name, value in state.items():
         one, other = (each.reshape(-1).view(torch.uint8) for each in (written[name], value))
         assert torch.equal(one, other), name
+
+
+SETTINGS = {
+    "namespace": Namespace(lr=0.1, out=PosixPath("runs")),
+    "path": PosixPath("/runs/1"),
+    "number": numpy.float64(0.93),
+    "array": numpy.zeros(3),
+    "objects": numpy.array([{}, None], dtype=object),
+    "random": numpy.random.get_state(),
+    "default": defaultdict(list, a=[1]),
+    "queue": deque([1], maxlen=3),
+    "time": datetime.now(timezone.utc),
+    "decimal": Decimal("0.1"),
+    "range": range(3),
+    "slice": slice(1, 2),
+    "frozen": frozenset([1]),
+}
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["legacy", "zip"])
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_settings_beside_the_tensors_are_in_nobodys_way(ask, kind, old):
+    saved = {"state_dict": nn.Linear(2, 1).state_dict(), "best": SETTINGS[kind]}
+    answer = ask(saved, "state_dict", _use_new_zipfile_serialization=not old)
+    assert answer.get("tensors") == 2, answer
+
+
+def test_a_setting_among_the_tensors_is_left_out(ask):
+    answer = ask({"weight": torch.ones(2), "best": numpy.float32(0.5)})
+    assert answer["dropped"] == {"best": "NotWeights"}
+
+
+def test_nothing_of_a_setting_is_built(ask, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return numpy.save, (str(tmp_path / "evil.npy"), 1)
+
+    assert ask({"state_dict": {"w": torch.ones(2)}, "best": Evil()}, "state_dict")["tensors"] == 1
+    assert not (tmp_path / "evil.npy").exists()
+
+
+def test_another_protocol_is_told_without_torchs_own_advice(ask):
+    said = ask({"w": torch.ones(2)}, pickle_protocol=4)["error"]
+    assert "pickle_protocol=2" in said
+    assert "weights_only" not in said
 
 
 @pytest.mark.parametrize("variable", ["0", "1"])

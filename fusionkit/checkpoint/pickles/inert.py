@@ -1,0 +1,47 @@
+"""Stand-ins for the settings that trainers save beside the tensors: nothing of theirs is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["KNOWN", "NotWeights", "stand_in"]
+
+
+class NotWeights:
+    """Takes whatever a pickle gives it, and does nothing."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> NotWeights:
+        """Makes one, whatever the thing that it stands for would have been made of."""
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Forgets the state."""
+
+
+def _mapping(*arguments: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _sequence(*arguments: Any) -> list[Any]:
+    return []
+
+
+BUILTINS = ("bool", "dict", "float", "frozenset", "int", "list", "range", "slice", "str", "tuple")
+KNOWN = [
+    (NotWeights, "argparse.Namespace"),
+    (_mapping, "collections.defaultdict"),
+    (_sequence, "collections.deque"),
+    *((NotWeights, f"builtins.{name}") for name in BUILTINS),
+]
+"""What is stood for always, as ``torch.serialization.safe_globals`` takes it."""
+
+MODULES = ("datetime", "decimal", "numpy", "pathlib", "uuid")
+
+
+def stand_in(name: str) -> list[tuple[Any, str]]:
+    """Gives the stand-in for something that a pickle asks for, or nothing if it may be code.
+
+    Args:
+        name: dotted, such as ``"pathlib.PosixPath"``, which is not looked up.
+    """
+    return [(NotWeights, name)] if name.partition(".")[0] in MODULES else []
