@@ -81,7 +81,13 @@ def _read(
     if mapped is not None and len(mapped) < begin + header.data_size:
         raise _cut(path, header)
     entries = sorted(header.tensors.items(), key=lambda item: item[1].start)
-    spaces = [_space(entry, begin, mapped) for _, entry in entries]
+    try:
+        spaces = [_space(entry, begin, mapped) for _, entry in entries]
+    except RuntimeError as error:  # what torch raises where there is no more memory
+        raise CheckpointError(
+            f"{path} holds {header.data_size:,} bytes, and there is not as much memory; "
+            "mmap=True maps it instead of reading it"
+        ) from error
     try:
         seen = fill(
             spaces,

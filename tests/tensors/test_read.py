@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -190,3 +191,19 @@ def test_f043_nothing_in_the_package_unpickles() -> None:
             if text.startswith("torch.load(") or {"pickle", "dill", "joblib"} & set(names):
                 found.append(f"{file}:{node.lineno}")
     assert not found
+
+
+def test_where_memory_runs_out_it_is_told_what_needs_less(tmp_path: Path) -> None:
+    path, size = tmp_path / "large.safetensors", 1 << 43
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
+    try:
+        with path.open("wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header.encode())
+            try:
+                file.truncate(8 + len(header) + size)
+            except OSError as error:
+                pytest.skip(f"no file of eight terabytes without blocks can be made here: {error}")
+        with pytest.raises(fk.CheckpointError, match=r"not as much memory; mmap=True maps it"):
+            read_tensors(path)
+    finally:
+        path.unlink()

@@ -22,6 +22,9 @@ from fusionkit.tensors.source import TensorSource
 
 __all__ = ["Fit", "fit"]
 
+MOST_LACKING = 0.1
+"""Of a trunk's values, how many may be missing where it still counts as the file's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -66,7 +69,8 @@ def fit(entry: BackboneEntry, source: TensorSource, path: str) -> Fit:
     if channels is not None:
         backbone = build_weightless(entry, channels)
         ways, report = _plan(backbone, source, path)
-    exceptions = _exceptions(report, source)
+    sizes = {name: each.numel() for name, each in trunk_of(backbone).state_dict().items()}
+    exceptions = _exceptions(report, source, sizes)
     branch = ""
     if exceptions is not None:
         if len(ways) != 1:
@@ -93,9 +97,12 @@ def _channels(backbone: Backbone, report: LoadReport) -> int | None:
     return counts.pop() if len(counts) == 1 and len(wrong) == len(report.mismatched) else None
 
 
-def _exceptions(report: LoadReport, source: TensorSource) -> dict[str, object] | None:
+def _exceptions(
+    report: LoadReport, source: TensorSource, sizes: Mapping[str, int]
+) -> dict[str, object] | None:
     """Gives the exceptions to allow, or ``None`` where too much would be left random."""
-    if len(report.missing) > len(report.loaded) or not report.loaded:
+    lacking = sum(sizes[name] for name in report.missing)
+    if lacking > MOST_LACKING * sum(sizes.values()) or not report.loaded:
         return None
     if not all(_resizable(*each) for each in report.mismatched):
         return None

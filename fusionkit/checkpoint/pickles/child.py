@@ -111,7 +111,7 @@ def _limit_memory(more: int) -> None:
 
 
 def _load(source: Path) -> object:
-    stood_for = list(KNOWN)
+    stood_for: list[Any] = [*KNOWN]
     while True:
         try:
             with torch.serialization.safe_globals(stood_for):

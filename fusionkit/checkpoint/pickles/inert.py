@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 __all__ = ["KNOWN", "NotWeights", "stand_in"]
+
+StandIn: TypeAlias = tuple[Callable[..., Any], str]
 
 
 class NotWeights:
@@ -27,7 +30,7 @@ def _sequence(*arguments: Any) -> list[Any]:
 
 
 BUILTINS = ("bool", "dict", "float", "frozenset", "int", "list", "range", "slice", "str", "tuple")
-KNOWN = [
+KNOWN: list[StandIn] = [
     (NotWeights, "argparse.Namespace"),
     (_mapping, "collections.defaultdict"),
     (_sequence, "collections.deque"),
@@ -38,7 +41,7 @@ KNOWN = [
 MODULES = ("datetime", "decimal", "numpy", "pathlib", "uuid")
 
 
-def stand_in(name: str) -> list[tuple[Any, str]]:
+def stand_in(name: str) -> list[StandIn]:
     """Gives the stand-in for something that a pickle asks for, or nothing if it may be code.
 
     Args:
