@@ -75,7 +75,8 @@ def convert_pickle(
     try:
         answer = _ask(source, fresh, key)
         if "error" in answer:
-            raise CheckpointError(f"{source} is not converted: {answer['error']}")
+            said = answer["error"].replace(str(fresh.absolute()), str(target))
+            raise CheckpointError(f"{source} is not converted: {said}")
         if "choices" in answer:
             raise CheckpointError(_list(source, key, answer["choices"]))
         held = len(read_header(fresh).tensors)

@@ -100,3 +100,14 @@ def test_a_process_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(convert, "SECONDS", 0)
     with pytest.raises(fk.CheckpointError, match="took more than 0 seconds"):
         convert_pickle(tmp_path / "a.pt")
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    save(tmp_path / "a.pt")
+
+    def ask(source, fresh, key):
+        return {"error": f"cannot read or write it: no space on {fresh}"}
+
+    monkeypatch.setattr(convert, "_ask", ask)
+    with pytest.raises(fk.CheckpointError, match=r"no space on \S*/a\.safetensors$"):
+        convert_pickle(tmp_path / "a.pt")
