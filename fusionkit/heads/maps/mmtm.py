@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fusionkit import Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
+from fusionkit.heads.parts.cost import MAX_PARAMETERS, refuse_above
 from fusionkit.heads.parts.map_pool import MapPool
 from fusionkit.heads.parts.maps import BranchMaps
 from fusionkit.heads.parts.options import check_choice, check_width
@@ -46,9 +47,11 @@ class MMTM(FusionHead):
             or by stream.
         hidden: the channels of each stream's 3x3 convolution with ReLU; ``None`` leaves it out.
         dropout: the share dropped of the pooled vectors.
+        max_parameters: refuse to build squeezing and weighting layers of more.
 
     Raises:
-        AssemblyError: a stream has no maps, or not the chosen level.
+        AssemblyError: a stream has no maps, or not the chosen level; or the layers around Z
+            would have more than ``max_parameters`` parameters.
         ConfigError: an option's value is wrong.
     """
 
@@ -60,7 +63,8 @@ class MMTM(FusionHead):
         reads="maps",
         when="For streams whose maps have nothing to do with each other place by place, as sound "
         "and image: one tells the other which channels matter. It stays close to late fusion, "
-        "each stream with a classifier of its own.",
+        "each stream with a classifier of its own. Unless the joint width is set, parameters grow "
+        "with the square of all channels together.",
         each=("norm",),
         join="2 sigmoid(W_i Z) ⊙ x_i, Z of all means",
         after=("3x3 conv each (hidden)", "pool each", "linear each", "mean of logits"),
@@ -77,6 +81,7 @@ class MMTM(FusionHead):
         norm: str | Mapping[str, str] = "layer",
         hidden: int | None = 256,
         dropout: float = 0.0,
+        max_parameters: int = MAX_PARAMETERS,
     ) -> None:
         super().__init__()
         self.maps = BranchMaps(inputs, level=level, norm=norm, same_size=False)
@@ -84,6 +89,15 @@ class MMTM(FusionHead):
         names, widths = self.maps.names, self.maps.widths
         total = sum(widths)
         width = max(total // 4, 1) if joint is None else check_width("joint", joint)
+        refuse_above(
+            max_parameters,
+            lambda joint: (2 * total + 1) * joint[0] + total,
+            [width],
+            what=f"squeezing {total} channels of {len(names)} streams to {width}, and back,",
+            formula="about 2 Σ c_i x joint",
+            instead="'multi_level_fusion'",
+            option="joint",
+        )
         kind = check_choice("activation", activation, ("none", "relu"))
         self.squeeze = nn.Linear(total, width)
         self.activation = nn.ReLU() if kind == "relu" else nn.Identity()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit import Card, Features, FusionHead, HeadInput
-from fusionkit.heads.parts.cost import MAX_PARAMETERS, refuse_above
+from fusionkit.heads.parts.cost import MAX_PARAMETERS, refuse_product
 from fusionkit.heads.parts.options import check_dropout
 from fusionkit.heads.parts.places import BranchPlaces
 from fusionkit.heads.parts.power_norm import power_normalise
@@ -43,11 +43,12 @@ class Bilinear(FusionHead):
             ``"batch"`` or ``"l2"``; one for all or by branch.
         project: the width to which a linear layer brings each branch first; ``None`` for none.
         dropout: the share dropped of the descriptor.
-        max_parameters: refuse to build a classifier of more.
+        max_parameters: refuse to build a classifier of more, or descriptors that hold more
+            numbers for 32 samples.
 
     Raises:
-        AssemblyError: the classifier would have more than ``max_parameters`` parameters, or a
-            branch has no maps of the chosen level.
+        AssemblyError: the classifier, or the descriptors of 32 samples, would be larger than
+            ``max_parameters``, or a branch has no maps of the chosen level.
         ConfigError: an option's value is wrong.
     """
 
@@ -85,17 +86,18 @@ class Bilinear(FusionHead):
 
         def count(widths: Sequence[int]) -> int:
             by_name = dict(zip(names, widths, strict=True))
-            return (sum(by_name[i] * by_name[j] for i, j in self.pairs) + 1) * num_classes
+            return sum(by_name[i] * by_name[j] for i, j in self.pairs)
 
-        parameters = refuse_above(
+        components = refuse_product(
             max_parameters,
             count,
+            num_classes,
             self.places.widths,
-            formula="(Σ d_i d_j + 1) x num_classes over the pairs",
+            formula="Σ d_i d_j over the pairs",
             instead="'compact_bilinear'",
         )
         self.dropout = nn.Dropout(check_dropout(dropout))
-        self.classifier = nn.Linear(parameters // num_classes - 1, num_classes)
+        self.classifier = nn.Linear(components, num_classes)
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:
         """Gives logits "b k"."""

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fusionkit import Card, Features, FusionHead, HeadInput
-from fusionkit.heads.parts.cost import MAX_PARAMETERS, planned_widths, refuse_above
+from fusionkit.heads.parts.cost import (
+    MAX_PARAMETERS,
+    planned_widths,
+    product_of_widths,
+    refuse_above,
+)
 from fusionkit.heads.parts.precision import at_least_float32
 from fusionkit.heads.parts.vectors import BranchVectors
 
@@ -69,10 +74,12 @@ class MultiplicativeInteraction(FusionHead):
         def count(widths: Sequence[int]) -> int:
             return sum(widths[i] * widths[j] for i, j in self.pairs) * num_classes
 
+        planned = planned_widths(inputs, project)
         refuse_above(
             max_parameters,
             count,
-            planned_widths(inputs, project),
+            planned,
+            what=product_of_widths(planned),
             formula="Σ d_i d_j x num_classes over the pairs",
             instead="'low_rank_fusion'",
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fusionkit import Card, Features, FusionHead, HeadInput
-from fusionkit.heads.parts.cost import MAX_PARAMETERS, planned_widths, refuse_above
+from fusionkit.heads.parts.cost import MAX_PARAMETERS, planned_widths, refuse_product
 from fusionkit.heads.parts.options import check_widths
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.precision import at_least_float32, at_own_precision
@@ -25,8 +25,9 @@ class TensorFusion(FusionHead):
     """The outer product of all branches, each with a 1 beside it, TFN (arXiv:1707.07250).
 
     The tensor of Π (d_i + 1) components holds each branch alone, each pair, and so on up to all
-    together. Its cost multiplies with each branch: what the first layer on it would need is
-    computed before anything is made, and refused above ``max_parameters``. With ``norm="none"``
+    together. Its cost multiplies with each branch: what the first layer on it would need, and
+    what the tensors of 32 samples, is computed before anything is made, and refused above
+    ``max_parameters``. With ``norm="none"``
     it is the paper's layer. An absent branch counts as zeros beside its 1: the products of the
     others are left.
 
@@ -41,10 +42,12 @@ class TensorFusion(FusionHead):
             in the paper.
         activation: after each hidden layer: ``"relu"``, ``"gelu"``, ``"silu"`` or ``"tanh"``.
         dropout: the share dropped after each hidden layer; without one, of the tensor.
-        max_parameters: refuse to build a first layer of more.
+        max_parameters: refuse to build a first layer of more, or tensors that hold more numbers
+            for 32 samples.
 
     Raises:
-        AssemblyError: the first layer would have more than ``max_parameters`` parameters.
+        AssemblyError: the first layer, or the tensors of 32 samples, would be larger than
+            ``max_parameters``.
         ConfigError: an option's value is wrong.
     """
 
@@ -77,20 +80,17 @@ class TensorFusion(FusionHead):
         self.reads = "vector"
         first = (*check_widths("hidden", hidden), num_classes)[0]
 
-        def count(widths: Sequence[int]) -> int:
-            return (prod(width + 1 for width in widths) + 1) * first
-
-        widths = planned_widths(inputs, project)
-        parameters = refuse_above(
+        components = refuse_product(
             max_parameters,
-            count,
-            widths,
-            formula=f"(Π (d_i + 1) + 1) x {first}",
+            lambda widths: prod(width + 1 for width in widths),
+            first,
+            planned_widths(inputs, project),
+            formula="Π (d_i + 1)",
             instead="'low_rank_fusion'",
         )
         self.vectors = BranchVectors(inputs, norm=norm, project=project)
         self.classifier = perceptron(
-            parameters // first - 1,
+            components,
             num_classes,
             hidden=hidden,
             activation=activation,

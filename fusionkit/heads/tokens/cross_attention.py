@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import lcm
 from typing import Any, final
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from fusionkit import AssemblyError, Card, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
+from fusionkit.heads.parts.cost import MAX_PARAMETERS, refuse_above
 from fusionkit.heads.parts.options import check_width
 from fusionkit.heads.parts.tokens import BranchTokens
 from fusionkit.heads.parts.transformer import Transformer
@@ -47,9 +49,11 @@ class CrossAttention(FusionHead):
         side: larger maps are averaged down to at most so many places in height and in width, so
             that there are at most ``side ** 2`` tokens of a branch; ``None`` keeps all places.
         position: whether sines of its place are added to each token of a map.
+        max_parameters: refuse to build transformers of more.
 
     Raises:
-        AssemblyError: there is only one branch; or one has no maps, or not the chosen level.
+        AssemblyError: there is only one branch; or one has no maps, or not the chosen level; or
+            the transformers would have more than ``max_parameters`` parameters.
         ConfigError: an option's value is wrong.
     """
 
@@ -60,8 +64,9 @@ class CrossAttention(FusionHead):
         papers=("Tsai et al., arXiv:1906.00295",),
         reads="tokens",
         when="Two or three branches whose places do not match, such as sound and picture, and "
-        "samples enough to train attention. It has N(N - 1) transformers and compares the tokens "
-        "of each pair, so that parameters and cost grow with the square of the branches.",
+        "samples enough to train attention. It has N(N - 1) transformers, and N of N - 1 times "
+        "the width, so that parameters grow with the cube of the branches; without self_depth "
+        "they and the cost grow with the square.",
         each=("norm", "W_i (tokens)", "+ position"),
         join="attention of each pair, concat",
         after=("self-attention of each", "mean over tokens", "concat", "linear"),
@@ -84,6 +89,7 @@ class CrossAttention(FusionHead):
         norm: str | Mapping[str, str] = "layer",
         side: int | None = 7,
         position: bool = True,
+        max_parameters: int = MAX_PARAMETERS,
     ) -> None:
         super().__init__()
         if len(inputs) < 2:
@@ -96,9 +102,10 @@ class CrossAttention(FusionHead):
         )
         self.reads = self.tokens.reads
         names = self.tokens.names
-        self.targets = nn.ModuleDict()
-        for name in names:
-            self.targets[name] = _Target(
+        others = len(names) - 1
+
+        def make_target(name: str, width: int) -> _Target:
+            return _Target(
                 [other for other in names if other != name],
                 width,
                 depth=depth,
@@ -107,7 +114,24 @@ class CrossAttention(FusionHead):
                 mlp_ratio=mlp_ratio,
                 dropout=dropout,
             )
-        self.widths = ((len(names) - 1) * width,) * len(names)
+
+        def count(widths: Sequence[int]) -> int:
+            with torch.device("meta"):
+                target = make_target(names[0], widths[0])
+            return len(names) * sum(each.numel() for each in target.parameters())
+
+        refuse_above(
+            max_parameters,
+            count,
+            [width],
+            what=f"transformers of width {width} for each pair of {len(names)} branches",
+            formula="about N(N - 1)(depth + (N - 1) self_depth)(4 + 2 mlp_ratio) width²",
+            instead="'fusion_transformer'",
+            option="width",
+            step=lcm(4, check_width("heads", heads)),
+        )
+        self.targets = nn.ModuleDict({name: make_target(name, width) for name in names})
+        self.widths = (others * width,) * len(names)
         self.classifier = nn.Linear(sum(self.widths), num_classes)
 
     def forward(self, features: Mapping[str, Features]) -> Tensor:

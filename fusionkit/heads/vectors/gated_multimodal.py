@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fusionkit import Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
+from fusionkit.heads.parts.cost import MAX_PARAMETERS, refuse_above
 from fusionkit.heads.parts.options import check_flag, check_width
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.pools import sum_of
@@ -40,8 +41,10 @@ class GatedMultimodal(FusionHead):
         hidden: the width of a hidden layer after the unit, or a list of widths, or ``None``.
         activation: after each hidden layer: ``"relu"``, ``"gelu"``, ``"silu"`` or ``"tanh"``.
         dropout: the share dropped after each hidden layer; without one, of the unit's output.
+        max_parameters: refuse to build gates of more.
 
     Raises:
+        AssemblyError: the gates would have more than ``max_parameters`` parameters.
         ConfigError: an option's value is wrong.
     """
 
@@ -52,7 +55,8 @@ class GatedMultimodal(FusionHead):
         papers=("Arevalo et al., arXiv:1702.01992",),
         reads="vectors",
         when="Where branches see different things and which one counts differs by sample and by "
-        "feature. It has a gate for each component: not for very few samples.",
+        "feature. It has a gate for each component, which reads all branches, so that parameters "
+        "grow with the square of the branches: not for very few samples, nor for many branches.",
         each=("norm", "tanh(W_i)"),
         join="Σ g_i ⊙, g_i = sigmoid(U_i [x])",
         after=("MLP (hidden)",),
@@ -69,17 +73,27 @@ class GatedMultimodal(FusionHead):
         hidden: int | Sequence[int] | None = None,
         activation: str = "relu",
         dropout: float = 0.0,
+        max_parameters: int = MAX_PARAMETERS,
     ) -> None:
         super().__init__()
         self.reads = "vector"
-        check_width("width", width)
         self.vectors = BranchVectors(inputs, norm=norm)
         names, widths = self.vectors.names, self.vectors.widths
         self.tied = _check_tied(tied, len(names))
+        gated = 1 if self.tied else len(names)
+        refuse_above(
+            max_parameters,
+            lambda width: (sum(widths) + 1) * gated * width[0],
+            [check_width("width", width)],
+            what=f"gates of width {width} for {len(names)} branches",
+            formula=f"(Σ d_i + 1) x {gated} x width",
+            instead="'attention_gate'",
+            option="width",
+        )
         self.projections = nn.ModuleDict(
             {name: nn.Linear(own, width) for name, own in zip(names, widths, strict=True)}
         )
-        self.gate = nn.Linear(sum(widths), width if self.tied else width * len(names))
+        self.gate = nn.Linear(sum(widths), width * gated)
         self.classifier = perceptron(
             width, num_classes, hidden=hidden, activation=activation, dropout=dropout
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit import Card, Features, FusionHead, HeadInput
+from fusionkit.heads.parts.cost import MAX_PARAMETERS, planned_widths, refuse_above
 from fusionkit.heads.parts.options import check_width
 from fusionkit.heads.parts.perceptron import perceptron
 from fusionkit.heads.parts.vectors import BranchVectors
@@ -37,8 +38,10 @@ class SqueezeGate(FusionHead):
         hidden: the width of a hidden layer after the gate, or a list of widths, or ``None``.
         activation: after each hidden layer: ``"relu"``, ``"gelu"``, ``"silu"`` or ``"tanh"``.
         dropout: the share dropped after each hidden layer; without one, of the gated vector.
+        max_parameters: refuse to build a gate of more.
 
     Raises:
+        AssemblyError: the gate would have more than ``max_parameters`` parameters.
         ConfigError: an option's value is wrong.
     """
 
@@ -49,7 +52,8 @@ class SqueezeGate(FusionHead):
         papers=("Hu et al., arXiv:1709.01507",),
         reads="vectors",
         when="Concat that can turn components of a branch down by what the others see, at little "
-        "more cost. With few samples it overfits as concat does.",
+        "more cost while branches are few: the gate's parameters grow with the square of all "
+        "widths together. With few samples it overfits as concat does.",
         each=("norm", "W_i (project)"),
         join="concat",
         after=("gate sigmoid(B relu(A x))", "MLP (hidden)"),
@@ -66,17 +70,31 @@ class SqueezeGate(FusionHead):
         hidden: int | Sequence[int] | None = None,
         activation: str = "relu",
         dropout: float = 0.0,
+        max_parameters: int = MAX_PARAMETERS,
     ) -> None:
         super().__init__()
         self.reads = "vector"
+        ratio = check_width("reduction", reduction)
+
+        def narrow(width: int) -> int:
+            return max(width // ratio, 1)
+
+        planned = planned_widths(inputs, project)
+        width = sum(planned)
+        refuse_above(
+            max_parameters,
+            lambda widths: (2 * sum(widths) + 1) * narrow(sum(widths)) + sum(widths),
+            planned,
+            what=f"a gate on {width} components of {len(planned)} branches",
+            formula=f"about 2 (Σ d_i)² / {ratio}",
+            instead="'attention_gate'",
+        )
         self.vectors = BranchVectors(inputs, norm=norm, project=project)
-        width = sum(self.vectors.widths)
-        narrow = max(width // check_width("reduction", reduction), 1)
         self.gate = nn.Sequential(
             OrderedDict(
-                squeeze=nn.Linear(width, narrow),
+                squeeze=nn.Linear(width, narrow(width)),
                 activation=nn.ReLU(),
-                excite=nn.Linear(narrow, width),
+                excite=nn.Linear(narrow(width), width),
                 sigmoid=nn.Sigmoid(),
             )
         )

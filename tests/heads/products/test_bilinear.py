@@ -119,17 +119,24 @@ def test_zeros_leave_every_gradient_finite():
 def test_what_costs_too_much_is_refused_with_the_figure_before_it_is_made():
     wide = {"a": fk.HeadInput(100_000), "b": fk.HeadInput(90_000)}
     with pytest.raises(fk.AssemblyError) as refusal:
-        Bilinear(wide, num_classes=10)
+        Bilinear(wide, num_classes=40)
     message = str(refusal.value)
-    assert "100000 x 90000 would need 90,000,000,010 parameters" in message
-    assert "(Σ d_i d_j + 1) x num_classes over the pairs" in message
+    assert "100000 x 90000 would need 360,000,000,040 parameters" in message
+    assert "(Σ d_i d_j over the pairs + 1) x 40" in message
     assert "max_parameters is 50,000,000" in message
-    assert "write project=2236 (49,996,970)" in message
+    assert "write project=1118 (49,997,000)" in message
     assert "take 'compact_bilinear'" in message
-    small = {"max_parameters": (5 * 7 + 1) * 3}
-    assert Bilinear(make_inputs(2), num_classes=3, **small).classifier.in_features == 35
-    with pytest.raises(fk.AssemblyError, match="would need 108 parameters"):
-        Bilinear(make_inputs(2), num_classes=3, max_parameters=107)
+    small = {"max_parameters": (5 * 7 + 1) * 40}
+    assert Bilinear(make_inputs(2), num_classes=40, **small).classifier.in_features == 35
+    with pytest.raises(fk.AssemblyError, match="would need 1,440 parameters"):
+        Bilinear(make_inputs(2), num_classes=40, max_parameters=1439)
+
+
+def test_with_few_classes_the_descriptors_of_a_batch_are_counted():
+    wide = {name: fk.HeadInput(2048) for name in "ab"}
+    with pytest.raises(fk.AssemblyError, match="134,217,728 numbers in the vectors of 32 samples"):
+        Bilinear(wide, num_classes=2)
+    assert Bilinear(wide, num_classes=2, project=1250).classifier.in_features == 1250**2
 
 
 @pytest.mark.parametrize(

@@ -82,11 +82,18 @@ def test_what_costs_too_much_is_refused_with_the_figure_before_it_is_made():
 
 def test_the_projection_that_is_told_fits_and_the_next_does_not():
     wide = {name: fk.HeadInput(300) for name in "abc"}
-    with pytest.raises(fk.AssemblyError, match=r"write project=20 \(18,524\)"):
-        TensorFusion(wide, num_classes=2, max_parameters=20_000)
-    TensorFusion(wide, num_classes=2, max_parameters=20_000, project=20)
-    with pytest.raises(fk.AssemblyError, match="21 x 21 x 21 would need 21,298 parameters"):
-        TensorFusion(wide, num_classes=2, max_parameters=20_000, project=21)
+    with pytest.raises(fk.AssemblyError, match=r"write project=20 \(370,480\)"):
+        TensorFusion(wide, num_classes=40, max_parameters=400_000)
+    TensorFusion(wide, num_classes=40, max_parameters=400_000, project=20)
+    with pytest.raises(fk.AssemblyError, match="21 x 21 x 21 would need 425,960 parameters"):
+        TensorFusion(wide, num_classes=40, max_parameters=400_000, project=21)
+
+
+def test_with_few_classes_the_tensors_of_a_batch_are_counted():
+    wide = {name: fk.HeadInput(150) for name in "abc"}
+    with pytest.raises(fk.AssemblyError) as refusal:
+        TensorFusion(wide, num_classes=2)
+    assert f"{151**3 * 32:,} numbers in the vectors of 32 samples" in str(refusal.value)
 
 
 def test_a_huge_projection_is_refused_before_it_is_made():
