@@ -65,8 +65,8 @@ class Voting(FusionHead):
                 "here and call eval(); or fit it with fusionkit.fit_head"
             )
         scores = self.scores(features)
+        votes = [self.vote(score) for score in scores.values()]
         chances = [score.softmax(-1) for score in scores.values()]
-        votes = [self.vote(chance) for chance in chances]
         count = reduce(torch.add, votes) + reduce(torch.add, chances) / len(chances)
         floor = torch.finfo(count.dtype).tiny
         shares: Tensor = count / count.sum(-1, keepdim=True)
@@ -91,8 +91,11 @@ class Voting(FusionHead):
         fit_classifiers(self.scores, features, labels)
 
     @abstractmethod
-    def vote(self, chances: Tensor) -> Tensor:
-        """Gives one branch's votes "b k" from its probabilities "b k"."""
+    def vote(self, scores: Tensor) -> Tensor:
+        """Gives one branch's votes "b k" from its unnormalised scores "b k".
+
+        Probabilities would not do: far from the largest, all of them round to zero.
+        """
 
 
 @final
@@ -116,9 +119,9 @@ class MajorityVote(Voting):
         after=("share",),
     )
 
-    def vote(self, chances: Tensor) -> Tensor:
+    def vote(self, scores: Tensor) -> Tensor:
         """Gives 1 for the most probable class, and 0 for the others."""
-        return F.one_hot(chances.argmax(-1), chances.shape[-1]).to(chances.dtype)
+        return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
 
 
 @final
@@ -126,7 +129,8 @@ class RankVote(Voting):
     """Ranked voting: a point for each class that a branch ranks lower (Borda; Ho et al., 1994).
 
     Gives log of the shares of Σ r_ik + mean p_ik, where r_ik is the number of classes that
-    branch i finds less probable than class k; for inference only.
+    branch i finds less probable than class k, so that equally probable ones get equal points;
+    for inference only.
 
     Note:
         See ``Voting`` for the options.
@@ -143,6 +147,11 @@ class RankVote(Voting):
         after=("share",),
     )
 
-    def vote(self, chances: Tensor) -> Tensor:
-        """Gives each class's place, 0 for the least probable."""
-        return chances.argsort(-1).argsort(-1).to(chances.dtype)
+    def vote(self, scores: Tensor) -> Tensor:
+        """Gives how many classes have lower scores than each."""
+        ordered, places = scores.sort(-1)
+        higher = (ordered[:, 1:] > ordered[:, :-1]).long()
+        run = F.pad(higher.cumsum(-1), (1, 0))  # equal scores are one run
+        length = torch.zeros_like(run).scatter_add(-1, run, torch.ones_like(run))
+        lower = (length.cumsum(-1) - length).gather(-1, run)
+        return torch.zeros_like(scores).scatter(-1, places, lower.to(scores.dtype))

@@ -51,6 +51,27 @@ def test_equals_counting_in_loops(make, count):
     torch.testing.assert_close(head(features), reference(make, features, 20))
 
 
+@each_head
+@pytest.mark.parametrize(
+    "row",
+    [
+        [-400.0, 0.0, -200.0, -300.0],
+        [1.0, 0.0, 1.0, 0.0],
+        [2.0, 2.0, 2.0, 2.0],
+        [0.0, -200, -200, 1],
+    ],
+    ids=["far apart", "two ties", "one tie", "far apart, a tie"],
+)
+def test_votes_go_by_scores_of_which_equal_ones_get_equal_ranks(make, row):
+    """In float32 the probabilities of scores 200 below the largest are zero."""
+    head = make(make_inputs(1, classifiers=NAMES), num_classes=NUM_CLASSES).eval()
+    votes = head.vote(torch.tensor([row]))
+    if make is RankVote:
+        assert votes.tolist() == [points(make, row)]
+    else:
+        assert votes.tolist() == [[1 if k == row.index(max(row)) else 0 for k in range(4)]]
+
+
 def ballots(*orders):
     """Branches that rank classes, the best first, and are hardly surer of one than of another."""
     features = {}
