@@ -14,7 +14,7 @@ from fusionkit import Card, ConfigError, Features, FusionHead, HeadInput
 from fusionkit.heads.parts.absent import with_zeros
 from fusionkit.heads.parts.levels import EachLevel, find_level, read_levels
 from fusionkit.heads.parts.map_pool import MapPool
-from fusionkit.heads.parts.maps import map_block, resize
+from fusionkit.heads.parts.maps import finest_size, map_block, resize
 from fusionkit.heads.parts.options import check_width, per_branch
 from fusionkit.heads.parts.perceptron import perceptron
 
@@ -29,10 +29,10 @@ class PyramidFusion(FusionHead):
     """One feature pyramid of the levels of all branches, from the top down (arXiv:1612.03144).
 
     Each level of each branch is normalised and brought to one width by a 1x1 convolution of its
-    own. Maps of the same stride are added up, at the size of the first branch by name; from the
-    coarsest on, each sum is enlarged by nearest neighbours and added to the next finer. Each of
-    these gets a 3x3 convolution, a ReLU and average pooling, as the levels of a panoptic pyramid
-    do (arXiv:1901.02446); a linear layer on their concatenation gives logits.
+    own. Maps of the same stride are added up, at the size of the finest; from the coarsest on,
+    each sum is enlarged by nearest neighbours and added to the next finer. Each of these gets a
+    3x3 convolution, a ReLU and average pooling, as the levels of a panoptic pyramid do
+    (arXiv:1901.02446); a linear layer on their concatenation gives logits.
 
     That several branches share the pyramid is not in the paper, which has one. A branch whose
     input is absent is left out of the sums; a stride that none present has is passed over, and
@@ -131,7 +131,7 @@ class PyramidFusion(FusionHead):
             ]
             if not maps:
                 continue
-            size = maps[0].shape[-2:]
+            size = finest_size(maps)
             here = reduce(torch.add, [resize(x, size) for x in maps])
             if above is not None:
                 here = here + F.interpolate(above, size=list(size), mode="nearest")

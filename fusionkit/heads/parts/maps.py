@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -15,7 +17,7 @@ from fusionkit.heads.parts.levels import find_level, read_levels
 from fusionkit.heads.parts.norms import MapNorm
 from fusionkit.heads.parts.options import check_choice, per_branch
 
-__all__ = ["BranchMaps", "map_block", "resize"]
+__all__ = ["BranchMaps", "finest_size", "map_block", "resize"]
 
 MAP_NORMS = ("layer", "none")
 
@@ -24,8 +26,8 @@ MAP_NORMS = ("layer", "none")
 class BranchMaps(nn.Module):
     """Gives one "b c_i h w" by branch, in alphabetical order of the branches.
 
-    All maps get the height and width of the finest that is present, of the branch with the
-    smallest stride, by bilinear interpolation.
+    All maps get the height and width of the finest that is present, the one with the most
+    places, by bilinear interpolation. Strides would not tell: inputs may differ in size.
 
     Args:
         inputs: what the branches offer.
@@ -59,9 +61,7 @@ class BranchMaps(nn.Module):
         norms = per_branch("norm", norm, self.names, missing="layer")
         self.levels = {name: find_level(name, inputs[name], chosen[name]) for name in self.names}
         self.reads = read_levels({name: [index] for name, index in self.levels.items()})
-        offers = {name: inputs[name].levels[index] for name, index in self.levels.items()}
-        self.finest_first = tuple(sorted(self.names, key=lambda name: offers[name].stride))
-        channels = {name: offer.channels for name, offer in offers.items()}
+        channels = {n: inputs[n].levels[index].channels for n, index in self.levels.items()}
         if width == "widest":
             width = max(channels.values())
         self.blocks = nn.ModuleDict(
@@ -78,8 +78,8 @@ class BranchMaps(nn.Module):
         maps = {name: self.blocks[name](features[name].maps[0]) for name in present}
         if not self.same_size:
             return maps
-        finest = next(name for name in self.finest_first if name in maps)
-        return {name: resize(x, maps[finest].shape[-2:]) for name, x in maps.items()}
+        size = finest_size(maps.values())
+        return {name: resize(x, size) for name, x in maps.items()}
 
     def with_zeros(self, features: Mapping[str, Features]) -> list[Tensor]:
         """Gives maps "b c_i h w" in the order of ``names``: zeros where a branch is absent."""
@@ -101,6 +101,16 @@ def map_block(norm: object, channels: int, width: int | None) -> nn.Sequential:
         assert conv.bias is not None
         nn.init.zeros_(conv.bias)
     return nn.Sequential(block)
+
+
+def finest_size(maps: Iterable[Tensor]) -> torch.Size:
+    """Gives height and width of the map that has the most places, of equals the first's."""
+    sizes = [x.shape[-2:] for x in maps]
+    finest = sizes[0]
+    for size in sizes[1:]:
+        if prod(size) > prod(finest):  # of sizes, max(key=prod) would not compile
+            finest = size
+    return finest
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

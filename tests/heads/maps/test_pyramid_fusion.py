@@ -43,17 +43,18 @@ def reference(head, inputs, features, norm="layer"):
     for sample in range(len(leaves(features)[0])):
         vectors, above = {}, None
         for stride in strides[::-1]:
-            here = None
+            maps = []
             for name in sorted(features):
                 for place, level in enumerate(read[name]):
                     if level.stride != stride:
                         continue
                     x = features[name].maps[place][sample]
-                    x = prepare(head.laterals[name][place], x, norm)
-                    here = x if here is None else here + resized(x, here.shape[-2:])
-            if here is None:
+                    maps.append(prepare(head.laterals[name][place], x, norm))
+            if not maps:
                 vectors[stride] = torch.zeros(head.width, dtype=torch.float64)
                 continue
+            size = max((x.shape[-2:] for x in maps), key=lambda each: each[0] * each[1])
+            here = sum(resized(x, size) for x in maps)
             if above is not None:
                 here = here + resized(above, here.shape[-2:], nearest)
             vectors[stride] = pool(head.pools[str(stride)], here)
@@ -89,7 +90,7 @@ def test_several_levels_of_one_stride_and_maps_of_other_sizes_are_added_up():
     head, _ = build(inputs, levels="all")
     features = {
         "a": fk.Features(maps=(_draw(2, 3, 4), _draw(3, 3, 4))),
-        "b": fk.Features(maps=(_draw(2, 5, 2),)),
+        "b": fk.Features(maps=(_draw(2, 7, 2),)),
     }
     torch.testing.assert_close(head(features), reference(head, inputs, features))
 

@@ -166,7 +166,7 @@ def test_inputs_of_different_sizes_meet_at_the_size_of_the_finest():
     head = TwoStreamMaps(inputs, num_classes=3).eval()
     maps = {
         "audio": fk.Features(maps=(torch.randn(2, 3, 7, 5),)),
-        "image": fk.Features(maps=(torch.randn(2, 3, 4, 9),)),
+        "image": fk.Features(maps=(torch.randn(2, 3, 4, 8),)),
     }
     assert [tuple(x.shape) for x in head.levels[0].maps(maps).values()] == [
         (2, 3, 7, 5),

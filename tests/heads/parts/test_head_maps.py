@@ -38,3 +38,39 @@ def test_maps_may_keep_their_sizes():
         "image": fk.Features(maps=(torch.randn(2, 7, 6, 2),)),
     }
     assert [tuple(x.shape) for x in maps(features).values()] == [(2, 5, 3, 4), (2, 7, 6, 2)]
+
+
+class Summed(torch.nn.Module):
+    """The maps of a branch of stride 16 and one of stride 8, added up."""
+
+    def __init__(self):
+        super().__init__()
+        levels = {"coarse": (fk.Level(4, 16),), "fine": (fk.Level(4, 8),)}
+        self.maps = BranchMaps({name: fk.HeadInput(8, each) for name, each in levels.items()})
+
+    def forward(self, coarse, fine):
+        features = {"coarse": fk.Features(maps=(coarse,)), "fine": fk.Features(maps=(fine,))}
+        return sum(self.maps(features).values())
+
+
+@pytest.mark.parametrize(
+    ("coarse", "fine", "size"),
+    [((5, 6), (10, 12), (10, 12)), ((32, 32), (8, 8), (32, 32)), ((4, 9), (5, 7), (4, 9))],
+)
+def test_the_finest_is_the_one_with_the_most_places(coarse, fine, size):
+    """A branch of stride 16 has more at 512 pixels than one of stride 8 at 64."""
+    summed = Summed()(torch.randn(2, 4, *coarse), torch.randn(2, 4, *fine))
+    assert summed.shape == (2, 4, *size)
+
+
+def test_of_equal_sizes_none_is_resized():
+    x = torch.randn(2, 4, 5, 6)
+    assert torch.equal(Summed()(x, x), sum([Summed().maps.blocks["coarse"](x)] * 2))
+
+
+def test_sizes_may_change_after_compiling():
+    torch._dynamo.reset()
+    compiled = torch.compile(Summed(), fullgraph=True, backend="eager", dynamic=True)
+    for coarse, fine in [((5, 6), (10, 12)), ((7, 4), (6, 8)), ((9, 9), (2, 3))]:
+        given = torch.randn(2, 4, *coarse), torch.randn(2, 4, *fine)
+        assert torch.equal(compiled(*given), Summed()(*given))
