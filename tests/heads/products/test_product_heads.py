@@ -107,9 +107,12 @@ def test_each_is_built_alike_from_the_same_seed(name):
     assert torch.equal(one.eval()(features), other.eval()(features))
 
 
-@pytest.mark.parametrize("name", ["block", "low_rank_fusion", "mfb", "mlb", "mutan"])
+@pytest.mark.parametrize("name", [name for name in HEADS if "bilinear" not in name])
 def test_what_one_branch_says_is_left_when_the_other_is_absent(name):
-    """Both branches tell the class; trained on both, the head does with one, without dropout."""
+    """Both branches tell the class; trained on both, the head does with one, without dropout.
+
+    Not so the bilinear ones: of two vectors that both change sign the product does not.
+    """
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(2, (300,), generator=generator)
     inputs = make_inputs(2)
@@ -120,7 +123,7 @@ def test_what_one_branch_says_is_left_when_the_other_is_absent(name):
         features[branch] = fk.Features(vector=vector)
     torch.manual_seed(0)
     head = fusionkit_heads()[name](inputs, num_classes=2)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     for _ in range(100):
         torch.nn.functional.cross_entropy(head.train()(features), labels).backward()
         optimizer.step()
