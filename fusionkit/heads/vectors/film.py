@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit import AssemblyError, Card, ConfigError, Features, FusionHead, HeadInput
-from fusionkit.heads.parts.absent import with_zeros
 from fusionkit.heads.parts.maps import BranchMaps
 from fusionkit.heads.parts.options import (
     check_flag,
@@ -35,8 +34,9 @@ class Film(FusionHead):
     W_i is a 1x1 convolution, each channel has one gamma and one beta, and the mean over all
     places follows the ReLU.
 
-    Without the conditioning branches gamma is 1 and beta 0; of several, one that is absent
-    counts as zeros. A conditioned branch that is absent counts as W_i x_i = 0: beta is left.
+    A conditioning branch that is absent counts as zeros: without all of them, gamma - 1 and beta
+    are the biases of their linear layer, what was learned for no condition in particular. A
+    conditioned branch that is absent counts as W_i x_i = 0: beta is left.
 
     Args:
         inputs: what the branches offer, by name; at least two.
@@ -123,24 +123,27 @@ class Film(FusionHead):
         """Gives logits "b k"."""
         conditions = self.conditions(features)
         x = {**self.vectors(features), **self.maps(features)}
-        condition = None
-        if conditions:
-            every = with_zeros(conditions, self.conditions.names, self.conditions.widths)
-            condition = torch.cat(every, dim=-1)
         like = next(iter((conditions or x).values()))
-        parts = []
-        for name, width in zip(self.conditioned, self.widths, strict=True):
-            own = x[name] if name in x else like.new_zeros(like.shape[0], width)
-            parts.append(self.modulate(name, own, condition))
+
+        def zeros(width: int) -> Tensor:
+            return like.new_zeros(like.shape[0], width)
+
+        by = zip(self.conditions.names, self.conditions.widths, strict=True)
+        condition = torch.cat(
+            [conditions[name] if name in conditions else zeros(width) for name, width in by], dim=-1
+        )
+        parts = [
+            self.modulate(name, x[name] if name in x else zeros(width), condition)
+            for name, width in zip(self.conditioned, self.widths, strict=True)
+        ]
         return at_own_precision(self.classifier, torch.cat(parts, dim=-1))
 
-    def modulate(self, name: str, x: Tensor, condition: Tensor | None) -> Tensor:
+    def modulate(self, name: str, x: Tensor, condition: Tensor) -> Tensor:
         """Gives "b c" of one branch's "b c" or "b c h w", in float32 or wider."""
         x = at_least_float32(x)
-        if condition is not None:
-            shape = (-1, x.shape[1], *(1 for _ in x.shape[2:]))
-            delta, beta = self.generators[name](condition).chunk(2, dim=-1)
-            x = (1 + delta.reshape(shape)) * x + beta.reshape(shape)
+        shape = (-1, x.shape[1], *(1 for _ in x.shape[2:]))
+        delta, beta = self.generators[name](condition).chunk(2, dim=-1)
+        x = (1 + delta.reshape(shape)) * x + beta.reshape(shape)
         x = x.relu() if self.rectify else x
         return x.flatten(2).mean(-1) if x.ndim > 2 else x
 

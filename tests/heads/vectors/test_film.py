@@ -55,9 +55,7 @@ def fuse(head, features, sample, *, by, norm, rectify):
         channels = [[torch.zeros(()).double()]] * width
         if name in features:
             channels = channels_of(head, name, features[name], sample, norm)
-        changes = [0.0] * (2 * width)
-        if any(each in features for each in by):
-            changes = linear(head.generators[name], condition)
+        changes = linear(head.generators[name], condition)
         for c, values in enumerate(channels):
             modulated = [(1 + changes[c]) * value + changes[width + c] for value in values]
             modulated = [relu(value) for value in modulated] if rectify else modulated
@@ -107,7 +105,7 @@ def test_modulated_maps_equal_the_formula_in_loops(level, norm, width, rectify):
 
 @pytest.mark.parametrize("only", [("image",), ("text", "image")], ids="-".join)
 @pytest.mark.parametrize("level", [None, -1], ids=str)
-def test_without_what_conditions_nothing_is_modulated(only, level):
+def test_without_what_conditions_the_biases_modulate(only, level):
     check(3, "audio", only=only, level=level, width=4)
 
 
