@@ -61,6 +61,8 @@ class Elementwise(FusionHead):
         for name, parameter in self.vectors.named_parameters():
             if name.endswith("bias"):
                 nn.init.constant_(parameter, self.bias)
+            elif self.bias:  # around it, so that a product of N has a mean square below e
+                nn.init.normal_(parameter, std=(len(inputs) * parameter.shape[1]) ** -0.5)
         self.classifier = perceptron(
             width, num_classes, hidden=hidden, activation=activation, dropout=dropout
         )
@@ -134,9 +136,10 @@ class ProductVectors(Elementwise):
     """The elementwise product of the branches' projected vectors (arXiv:1610.04325).
 
     Gives W_1 x_1 ⊙ ... ⊙ W_N x_N to a classifier, a polynomial in which components of different
-    branches meet, of rank ``width``. The biases of W_i start at 1, so that the product starts
-    near 1 + Σ W_i x_i however many factors it has; of factors around zero it would vanish with
-    their number. A branch whose input is absent is a factor of 1.
+    branches meet, of rank ``width``. The biases of W_i start at 1 and the weights so small
+    that the product starts near 1 + Σ W_i x_i, with a variance of 1 to 1.7, however many factors
+    it has; of factors around zero it would vanish with their number. A branch whose input is
+    absent is a factor of 1.
 
     Note:
         See ``Elementwise`` for the options.

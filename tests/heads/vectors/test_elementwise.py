@@ -68,15 +68,14 @@ def test_a_sum_without_hidden_layers_is_a_concat_of_low_rank():
     torch.testing.assert_close(head(features), concat(features))
 
 
-def test_a_product_does_not_vanish_with_the_number_of_its_factors():
-    inputs = {f"branch{i:02}": fk.HeadInput(embed_dim=32) for i in range(8)}
+@pytest.mark.parametrize("count", [2, 8, 32])
+def test_a_product_neither_vanishes_nor_grows_with_the_number_of_its_factors(count):
+    inputs = {f"branch{i:02}": fk.HeadInput(embed_dim=32) for i in range(count)}
     torch.manual_seed(0)
     head = ProductVectors(inputs, num_classes=NUM_CLASSES)
     vectors = head.vectors({name: fk.Features(vector=torch.randn(64, 32)) for name in inputs})
     fused = head.join(list(vectors.values()))
-    centred = torch.stack([vector - 1 for vector in vectors.values()]).prod(0)
-    assert fused.std() > 1
-    assert centred.std() < 0.1
+    assert 0.9 < fused.std() < 1.6
 
 
 @each_head
