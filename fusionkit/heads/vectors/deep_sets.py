@@ -22,7 +22,8 @@ class DeepSets(FusionHead):
     """Deep sets: one network for the vectors of all branches, pooled (arXiv:1703.06114).
 
     Gives rho(pool_i phi(W_i x_i)): a linear layer of each branch's own brings its normalised vector
-    to one width, phi is the same for all branches, and rho is the classifier. Only W_i tells the
+    to one width, phi is the same for all branches, and rho is the classifier, with a hidden layer
+    as the paper's: without one, no branch would change what another says. Only W_i tells the
     branches apart. Those whose input is absent are no members of the set.
 
     Args:
@@ -34,7 +35,8 @@ class DeepSets(FusionHead):
             absent; or ``"max"``.
         norm: before each W_i: ``"layer"``, ``"batch"``, ``"l2"`` or ``"none"``, one for all or
             by branch; see ``Concat``.
-        hidden: the width of a hidden layer of rho, or a list of widths, or ``None``.
+        hidden: the width of a hidden layer of rho, or a list of widths; ``None`` makes rho
+            linear, and the scores a sum or mean of what each branch says alone.
         activation: after each layer of phi and each hidden one of rho: ``"relu"``, ``"gelu"``,
             ``"silu"`` or ``"tanh"``.
         dropout: the share dropped after each hidden layer of rho; without one, of the pooled
@@ -66,7 +68,7 @@ class DeepSets(FusionHead):
         phi: int | Sequence[int] = 256,
         pool: str = "sum",
         norm: str | Mapping[str, str] = "layer",
-        hidden: int | Sequence[int] | None = None,
+        hidden: int | Sequence[int] | None = 256,
         activation: str = "relu",
         dropout: float = 0.0,
     ) -> None:
