@@ -50,7 +50,9 @@ class Branch:
         preprocessing: takes the place of how the weights say their inputs were prepared, as a
             whole: what it leaves out is at ``Preprocessing``'s defaults, not the weights'.
         branch_dropout: how often, in [0, 1), a training sample loses this whole branch, so that
-            the model answers well when its input is absent (arXiv:1501.00102).
+            the model answers well when its input is absent (arXiv:1501.00102). Which samples
+            go through the head together is then drawn, so that ``torch.compile`` cuts its graph
+            there in training; leave ``fullgraph=True`` out.
         options: further options of the provider's factory.
     """
 
