@@ -126,7 +126,8 @@ class Film(FusionHead):
         like = next(iter((conditions or x).values()))
 
         def zeros(width: int) -> Tensor:
-            return like.new_zeros(like.shape[0], width)
+            empty: Tensor = like.new_zeros(like.shape[0], width)
+            return empty
 
         by = zip(self.conditions.names, self.conditions.widths, strict=True)
         condition = torch.cat(
