@@ -63,7 +63,8 @@ class BottleneckTransformer(FusionHead):
         when="Where branches have many tokens each: a layer compares each branch's tokens with "
         "its own and the few of the bottleneck, so its cost is the sum of their squares, not the "
         "square of their sum. Has layers of its own for each branch, so rather not for few "
-        "samples.",
+        "samples. Where the answer lies in how the branches go together, take a learning rate "
+        "near 3e-4, or warm up: straight at 3e-3 it may never find out.",
         each=("norm", "W_i (tokens)", "+ position", "self-attention"),
         join="bottleneck tokens, averaged in each layer",
         after=("class token of each", "linear", "mean"),
