@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fusionkit import Card, Features, FusionHead, HeadInput
-from fusionkit.heads.parts.evidence import weigh_branches
+from fusionkit.heads.parts.alignment import weigh_branches
 from fusionkit.heads.parts.held_out import normalise
 from fusionkit.heads.parts.minimise import minimise
 from fusionkit.heads.parts.options import check_flag
@@ -26,10 +26,10 @@ LEAST = 1e-3
 """The least weight, so that whatever is left when branches are absent has an answer."""
 
 COUNTED = 10
-"""As so many samples the weights that evidence gives are counted beside those held out."""
+"""As so many samples the weights by likeness are counted beside those held out."""
 
 DOUBT = 0.01
-"""The least weight that evidence can give."""
+"""The least weight that likeness can give."""
 
 
 @final
@@ -49,10 +49,10 @@ class Adaptive(FusionHead):
     certainty. Of more than 2,000 samples (five of each class), so many judge penalties and
     weights, and all fit the classifiers.
 
-    Which branch is worth how much is told by the evidence of a Gaussian process (MacKay, 1992)
-    too, which holds no sample out. In the joint classifier each vector makes up its share of the
-    whole, and w is drawn towards these shares as if ten more samples had spoken for them: with
-    few labels that decides, with many it does not matter.
+    Which branch is worth how much is told by likeness too, which holds no sample out: by how well
+    what is alike in a branch is of one class (Cortes et al., 2012). In the joint classifier each
+    vector makes up its share of the whole, and w is drawn towards these shares as if ten more
+    samples had spoken for them: with few labels that decides, with many it does not matter.
 
     It can be trained by gradient too, and starts as the geometric mean of new classifiers. Where
     branches were fine-tuned, fit to samples that these have not seen; ``refit=False`` then keeps
@@ -84,7 +84,7 @@ class Adaptive(FusionHead):
         papers=(
             "Breiman, Machine Learning 24(1), 1996",
             "van der Laan et al., Super Learner, 2007",
-            "MacKay, Bayesian Interpolation, 1992",
+            "Cortes et al., Kernels by Centered Alignment, 2012",
         ),
         reads="scores",
         when="The one to begin with, most of all with frozen branches and few labels: fitted in "
@@ -168,7 +168,7 @@ class Adaptive(FusionHead):
         """Sets the linear classifiers.
 
         Returns:
-            Held-out scores "r n k" of all that is pooled, and the weights that evidence gives.
+            Held-out scores "r n k" of all that is pooled, and the weights by likeness.
         """
         held = {}
         for name, each in self.scores(features).items():
@@ -178,7 +178,7 @@ class Adaptive(FusionHead):
         for name, classifier in self.scores.classifiers.items():
             vectors[name] = normalise(classifier, features[name])
             layers[name] = classifier.linear
-        shares = weigh_branches(list(vectors.values()), labels, self.num_classes)
+        shares = weigh_branches(list(vectors.values()), labels)
         prior = self._prior(dict(zip(vectors, shares.tolist(), strict=True)))
         blocks = {name: [vector] for name, vector in vectors.items()}
         if self.joint is not None:
@@ -193,7 +193,7 @@ class Adaptive(FusionHead):
         return {name: each.double() for name, each in held.items()}, prior
 
     def _prior(self, shares: Mapping[str, float]) -> Tensor:
-        """Gives what evidence has to say of the weights, from the shares of what has vectors.
+        """Gives what likeness has to say of the weights, from the shares of what has vectors.
 
         Of scores that a branch brings along it says nothing, which a 0 stands for. The joint
         classifier, which keeps to the shares itself, has as much as all others together.

@@ -175,7 +175,7 @@ def make_mixed(count, seed):
 
 
 @pytest.mark.parametrize("count", [8, 20])
-def test_evidence_says_nothing_of_scores_that_a_branch_brings_along(count):
+def test_likeness_says_nothing_of_scores_that_a_branch_brings_along(count):
     inputs = {"good": fk.HeadInput(6), "bad": fk.HeadInput(6, num_classes=4)}
     means = {("good",): 0.0, ("bad", "good"): 0.0}
     for seed in range(4):
