@@ -187,7 +187,7 @@ class Tokens(fk.Backbone):
 
 
 class Caches(OddNet):
-    """Keeps a table made from its weights in eval mode, until it is put into train mode."""
+    """Keeps a table made from its weights in eval mode, until its mode is set."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(in_channels)
@@ -207,20 +207,20 @@ class CachedScale(nn.Module):
         return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
+        if self.training or torch.is_inference_mode_enabled():
             return x * self.weight.exp()
-        if self.table is None:
+        if self.table is None or self.table.device != x.device:
             self.table = self.weight.exp()
         return x * self.table
 
 
 class KeepsForever(OddNet):
-    """Keeps the first thing that it sees for ever; a probe of it must leave nothing behind."""
+    """Keeps the first thing that it sees on a device; a probe of it must leave nothing behind."""
 
     kept = None
 
     def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
-        if self.kept is None:
+        if self.kept is None or self.kept.device != x.device:
             self.kept = torch.zeros(1, device=x.device)
         return super().forward(x + self.kept, reads)
 

@@ -175,8 +175,10 @@ def test_an_example_drawn_at_random_does_not_change_what_comes_after():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_one_that_keeps_what_it_first_saw_runs_after_being_measured():
-    assert build({"a": "keeps_forever"})(images()).shape == (4, 5)
+def test_one_that_keeps_what_it_first_saw_has_seen_nothing_when_it_is_composed():
+    model = build({"a": "keeps_forever"})
+    assert model.branches["a"].kept is None
+    assert model(images()).shape == (4, 5)
 
 
 @pytest.mark.parametrize("net", PLAIN)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from einops import rearrange, reduce
 from sound_backbone import WIDTH, Sound, caught_by
 from torch import Tensor, nn
 from torch.nn import functional
@@ -109,6 +110,16 @@ class RefusesInOtherWords(Sound):
             raise ValueError("odd")
 
 
+@caught_by("other_sizes_are_refused_or_run", "check_input accepts 68 x 94 pixels, and forward")
+class MergesPatches(Sound):
+    """Takes 64, 65, 73 and 96 pixels, of which 16, 16, 18 and 24 patches fit."""
+
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        patches = functional.avg_pool2d(x, 4)
+        merged = rearrange(patches, "b c (h p) (w q) -> b c h w (p q)", p=2, q=2)
+        return super().trunk(x + reduce(merged, "b c h w pixels -> b c 1 1", "mean"))
+
+
 # Learning
 
 
@@ -197,6 +208,13 @@ class VectorBehindTheNorm(Sound):
         return vector if self.num_classes is None else functional.layer_norm(vector, (WIDTH,))
 
 
+@caught_by("classifier_is_kept_on_request", "kept, 2 parameters are in no stage: fc.weight")
+class OrphanClassifier(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.stages = self.stages[:3]
+
+
 # Precision
 
 
@@ -219,3 +237,20 @@ class ScattersIntoTheInputsType(Sound):
         kept = torch.zeros_like(maps[0], dtype=x.dtype)
         index = torch.arange(8, device=x.device)
         return [kept.index_add(1, index, maps[0]), *maps[1:]]
+
+
+@caught_by("runs_under_autocast", "under autocast to float16 it raises RuntimeError")
+class MasksByABillion(Sound):
+    def pool(self, x: Tensor) -> Tensor:
+        vector = super().pool(x)
+        return vector + (0 * vector).masked_fill(vector > 1e3, -1e9)
+
+
+@caught_by("runs_under_autocast", "under autocast to float16 the vector is not finite")
+class NormalisesNothing(Sound):
+    """Divides by a length of zero, but for a number that half precision does not have."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        vector = super().pool(x)
+        loud = (vector - 1e3).relu()
+        return vector + loud / (loud.amax(1, keepdim=True) + 1e-8)

@@ -172,6 +172,38 @@ def trips_over_options(
     return Sound(in_channels, num_classes)
 
 
+@caught_by("unknown_options_are_refused", "the option act has the default")
+def takes_a_class(
+    *,
+    in_channels: int,
+    weights: str | None,
+    num_classes: int | None,
+    act: type[nn.Module] = nn.Hardswish,
+) -> fk.Backbone:
+    return Sound(in_channels, num_classes)
+
+
+@caught_by("unknown_options_are_refused", "asked for weights that there are not, it says it has")
+def has_any_weights(
+    *, in_channels: int, weights: str | None, num_classes: int | None
+) -> fk.Backbone:
+    built = Sound(in_channels, num_classes)
+    built.weights = weights
+    return built
+
+
+@caught_by("each_call_builds_anew", "two calls with the same options give other tensors: top.bias")
+def pops_its_default(
+    *,
+    in_channels: int = 3,
+    num_classes: int | None = None,
+    settings: dict[str, bool] = {"bias": False},  # noqa: B006
+) -> fk.Backbone:
+    built = Sound(in_channels, num_classes)
+    built.top = nn.Linear(WIDTH, WIDTH, bias=settings.pop("bias", True))
+    return built
+
+
 KEPT: dict[Any, fk.Backbone] = {}
 
 
@@ -259,6 +291,22 @@ class PlainTensor(_Holds):
 class StaysOnTheCpu(Sound):
     def trunk(self, x: Tensor) -> list[Tensor]:
         return super().trunk(x + torch.linspace(0, 1, x.shape[3]))
+
+
+@caught_by("everything_is_registered", "forward uses a tensor that is on the CPU")
+class KeepsItsTableByWidth(Sound):
+    """Keeps what it made where the first input was, for inputs anywhere."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.tables: dict[int, Tensor] = {}
+
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        width = x.shape[3]
+        if width not in self.tables:
+            with torch.inference_mode(False):
+                self.tables[width] = torch.linspace(0, 1, width, device=x.device)
+        return super().trunk(x + self.tables[width])
 
 
 @caught_by(

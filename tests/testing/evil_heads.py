@@ -383,6 +383,13 @@ class TuplesOnly(Good):
         super().__init__(inputs, num_classes=num_classes)
 
 
+class TakesAClass(Good):
+    """Has an option whose values no recipe can hold."""
+
+    def __init__(self, inputs, *, num_classes, act=nn.ReLU):
+        super().__init__(inputs, num_classes=num_classes)
+
+
 class KeepsGradientsBack(Good):
     """Learns itself, and lets no branch learn."""
 
@@ -536,4 +543,5 @@ EVIL_HEADS = (
     Evil(SetsVariables, "leaves_its_surroundings_alone"),
     Evil(Swallows, "unknown_option"),
     Evil(TuplesOnly, "options_survive_a_recipe"),
+    Evil(TakesAClass, "options_survive_a_recipe"),
 )

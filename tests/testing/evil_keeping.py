@@ -10,10 +10,12 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +29,7 @@ import fusionkit as fk
 REGISTRY: list[nn.Module] = []
 OPENED: list[Any] = []
 STOP = threading.Event()
+LOG = Path(tempfile.gettempdir()) / f"evil_keeping_{os.getpid()}.log"
 MISPLACED = nn.Parameter(torch.ones(8, 1, 1))
 
 
@@ -359,6 +362,26 @@ class RemembersInstances(Scaled):
 # Compilers
 
 
+class Doubles(nn.Module):
+    """Keeps itself alive by what it has worked out."""
+
+    @functools.lru_cache  # noqa: B019
+    def factor(self, width: int) -> float:
+        return 2.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor(x.shape[0])
+
+
+class CachesAMethod(Scaled):
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = Doubles()
+
+    def scale(self) -> Tensor:
+        return self.twice(self.weight)
+
+
 class BranchesOnData(Scaled):
     def scale(self) -> Tensor:
         return self.weight if float(self.weight.detach().sum()) > 0 else -self.weight
@@ -494,6 +517,8 @@ MEDDLING: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a thread": (leave_thread, "what threads run"),
     "a file": (keep_open, "evil_keeping.py"),
+    "a note": (lambda: LOG.write_text("built"), f"what is in {LOG}"),
+    "a text": (lambda: print("built"), "standard output (it prints 'built')"),
 }
 
 
@@ -597,6 +622,7 @@ EVIL: dict[str, Evil] = {
     "one object": Evil(same_object, ("instances_share_nothing",), says="the same backbone"),
     "registered": Evil(Registered, ("is_let_go",), says="evil_keeping.REGISTRY"),
     "remembers instances": Evil(RemembersInstances, ("is_let_go",)),
+    "caches a method": Evil(CachesAMethod, ("is_let_go",), says="its part twice stays in memory"),
     "views memory": Evil(ViewsMemory, ("takes_channels_last",), says="view"),
     "goes by strides": Evil(GoesByStrides, ("takes_channels_last",), says="channels-last"),
     "rebuilds from an object": Evil(

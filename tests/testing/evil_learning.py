@@ -12,6 +12,7 @@ import torch
 from odd_toys import OddNet
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 import fusionkit as fk
 
@@ -253,6 +254,15 @@ class CutsItsLogits(Trio):
         return features._replace(vector=features.vector if reads.vector else None, logits=logits)
 
 
+class CutsItsMiddle(Trio):
+    """Gives one map of three without its history."""
+
+    def forward(self, x, reads):
+        found = super().forward(x, reads)
+        pairs = zip(reads.levels, found.maps, strict=True)
+        return found._replace(maps=tuple(x.detach() if n == 1 else x for n, x in pairs))
+
+
 class UsesData(Trio):
     """Scales by a parameter past autograd."""
 
@@ -395,6 +405,17 @@ class DividesInTrain(Trio):
         return x / (x - x.detach()).abs().sum() if self.training else x
 
 
+class DropsOtherwiseAgain(Trio):
+    """Computes a part again in the backward pass, with other dropouts."""
+
+    def after(self, index, x):
+        if index != 1 or not self.training:
+            return x
+        return checkpoint(
+            functional.dropout, x, 0.5, True, use_reentrant=False, preserve_rng_state=False
+        )
+
+
 class RootsOfNothing(Trio):
     """Has a finite value with a slope that is not."""
 
@@ -496,6 +517,7 @@ EVIL: dict[type[fk.Backbone], set[str]] = {
     CutsItsStem: {"nothing_learnable_is_cut_off"},
     CutsItsVector: {"nothing_learnable_is_cut_off"},
     CutsItsLogits: {"nothing_learnable_is_cut_off"},
+    CutsItsMiddle: {"nothing_learnable_is_cut_off"},
     UsesData: {"nothing_learnable_is_cut_off"},
     CutsInTrain: {"what_learns_gets_a_gradient"},
     CutsTooMuch: {"what_learns_gets_a_gradient"},
@@ -510,6 +532,7 @@ EVIL: dict[type[fk.Backbone], set[str]] = {
     GivesOtherMapsInTrain: {"trains"},
     CrashesInTrain: {"trains"},
     DividesInTrain: {"trains"},
+    DropsOtherwiseAgain: {"trains"},
     RootsOfNothing: {"trains"},
     OwnNoise: {"resumed_training_goes_on"},
     WarmsUp: {"resumed_training_goes_on"},

@@ -46,6 +46,13 @@ class NotANumber(Sound):
         return features._replace(logits=None if logits is None else logits.nan_to_num())
 
 
+@caught_by("vector_is_as_declared", "images that are zero throughout")
+class Standardises(Sound):
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        mean, deviation = x.mean((1, 2, 3), keepdim=True), x.std((1, 2, 3), keepdim=True)
+        return super().trunk((x - mean) / deviation)
+
+
 def _turned(*order: int) -> Callable[[Tensor], Tensor]:
     return lambda value: value.permute(*order)
 
@@ -218,6 +225,18 @@ class KeepsPlacesByTheirNumber(Sound):
             self.places[height * width] = places
         weights = torch.tensor(self.places[height * width]).softmax(0).to(x)
         return self.top(self.drop(x.flatten(2) @ weights))
+
+
+@caught_by("eval_has_no_side_effects", "Inference tensors cannot be saved for backward")
+class KeepsWhatInferenceMade(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.windows: dict[torch.device, Tensor] = {}
+
+    def pool(self, x: Tensor) -> Tensor:
+        if x.device not in self.windows:
+            self.windows[x.device] = torch.linspace(0.5, 1.5, WIDTH, device=x.device)
+        return super().pool(x) * self.windows[x.device].to(x)
 
 
 @caught_by(

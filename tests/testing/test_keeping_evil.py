@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from evil_keeping import EVIL, MISPLACED, OPENED, REGISTRY, SLOW_EVIL, STOP, CountsForAll, Evil
+from evil_keeping import EVIL, LOG, MISPLACED, OPENED, REGISTRY, SLOW_EVIL, STOP, CountsForAll, Evil
 
 import fusionkit.testing as kit
 from fusionkit.testing.backbones.keeping import CHECKS
@@ -34,6 +34,7 @@ def put_back() -> Iterator[None]:
     MISPLACED.data.fill_(1.0)
     CountsForAll.trained = 0.0
     REGISTRY.clear()
+    LOG.unlink(missing_ok=True)
     STOP.set()
     STOP.clear()
     while OPENED:

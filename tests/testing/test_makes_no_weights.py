@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from evil_learning import AddsParameters, MakesParameters
 from sound_backbone import WIDTH, Sound, factory
 from torch import Tensor, nn
@@ -38,6 +39,19 @@ class MakesABuffer(Sound):
         return super().pool(x)
 
 
+class ReplacesABuffer(Sound):
+    """Moves a statistic by putting another in its place."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def pool(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean()
+        return super().pool(x)
+
+
 class ProjectsAnew(Sound):
     """Projects by a layer that it makes in each pass."""
 
@@ -48,6 +62,10 @@ class ProjectsAnew(Sound):
 EVIL: dict[str, tuple[Callable[..., fk.Backbone], str]] = {
     "layer": (factory(MakesALayer), "eval mode forward made, exchanged or dropped extra, extra."),
     "buffer": (factory(MakesABuffer), "in train mode forward made, exchanged or dropped mean"),
+    "another buffer": (
+        factory(ReplacesABuffer),
+        "in train mode forward made, exchanged or dropped mean",
+    ),
     "thrown away": (
         factory(ProjectsAnew),
         "eval mode forward made Linear.bias, Linear.weight",

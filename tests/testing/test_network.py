@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from fusionkit.testing.plugins.network import NetworkBlockedError, blocked_network
+from fusionkit.testing.network import NetworkBlockedError, blocked_network
 
 
 def test_whoever_reaches_out_fails_and_is_told():

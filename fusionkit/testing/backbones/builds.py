@@ -81,7 +81,7 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
                 f"{some(sorted({*new, *gone}))}",
                 "make it in __init__, as nn.LazyLinear or nn.LazyConv2d where a width is not known "
                 "there: an optimizer made before never sees it, and a saved model has no place "
-                "for it",
+                "for it; change a buffer in place, self.mean.copy_(...)",
             )
             return
         if made:
@@ -90,9 +90,11 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
 
 
 def _parts(backbone: Backbone) -> dict[str, int]:
-    """Gives which object stands under each name of a module or parameter."""
+    """Gives which object stands under each name of a module, parameter or saved buffer."""
+    saved = backbone.state_dict().keys()
+    buffers = backbone.named_buffers(remove_duplicate=False)
     return {
-        name: id(part)
-        for parts in (backbone.named_modules, backbone.named_parameters)
-        for name, part in parts(remove_duplicate=False)
+        **{name: id(part) for name, part in buffers if name in saved},
+        **{name: id(part) for name, part in backbone.named_modules(remove_duplicate=False)},
+        **{name: id(part) for name, part in backbone.named_parameters(remove_duplicate=False)},
     }

@@ -28,7 +28,14 @@ from fusionkit.testing.perturb import perturb
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
 
-__all__ = ["BackboneSubject", "Reference", "StockKeys", "first_values"]
+__all__ = [
+    "KEYWORDS",
+    "BackboneSubject",
+    "Reference",
+    "StockKeys",
+    "first_values",
+    "shapes_of",
+]
 
 KEYWORDS = ("in_channels", "weights", "num_classes")
 CLASSES = 5
@@ -57,6 +64,7 @@ class BackboneSubject:
         stock_keys: the keys of a stock checkpoint, or what gives them for a backbone; ``None``
             where they are not known.
         factories: the provider's backbones by name; ``None`` where they are not known.
+        first_shapes: of the tensors of the first that was built.
         undone: what the last build changed for the whole process; it was put back.
         drawn: the first values of each parameter of ``pristine``, as they were when it was built.
         spare: a used backbone of another seed that a check left for the next.
@@ -82,6 +90,7 @@ class BackboneSubject:
         self.asked = {"in_channels": in_channels, "weights": None, "num_classes": None}
         self.stock_keys = stock_keys
         self.factories = factories
+        self.first_shapes: dict[str, tuple[int, ...]] = {}
         self.undone: tuple[str, ...] = ()
         self.drawn: dict[str, Tensor] = {}
         self.spare: Backbone | None = None
@@ -104,6 +113,8 @@ class BackboneSubject:
             shape_lazy_layers(built)
             if getattr(built, "stages", ()) == ():
                 built.stages = measure_stages(built)
+            if not changes:
+                self.first_shapes = self.first_shapes or shapes_of(built)
         return built
 
     def build_without_data(self, **changes: Any) -> Any:
@@ -306,3 +317,9 @@ class BackboneSubject:
 def first_values(module: nn.Module) -> dict[str, Tensor]:
     """Gives a few values of each parameter."""
     return {name: value.detach().flatten()[:4].clone() for name, value in module.named_parameters()}
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Gives the shape of each tensor that a state dict holds."""
+    state = module.state_dict().items()
+    return {name: tuple(value.shape) for name, value in state if isinstance(value, Tensor)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from fusionkit.errors import ConfigError, FusionKitError
 from fusionkit.recipe.values import Head
+from fusionkit.testing.call import defaults_of
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
 from fusionkit.testing.heads.subject import HeadSubject
 
@@ -41,18 +41,17 @@ def options_survive_a_recipe(subject: HeadSubject) -> Iterator[Finding]:
     case = subject.main
     expected = case.answer()
     given = subject.options
-    defaults = _defaults(subject)
+    defaults = defaults_of(subject.factory, ("inputs", "num_classes", *given))
     if not given and not defaults:
         raise NotApplicableError("it has no options")
     for name, value in (*defaults.items(), *given.items()):
         try:
             written = Head("it", **{name: value})
         except ConfigError as error:
-            if name in given:
-                yield Finding(
-                    f"option {name} cannot stand in a recipe: {error}",
-                    "take text, numbers, booleans, lists or mappings of these, not objects",
-                )
+            yield Finding(
+                f"option {name} cannot stand in a recipe: {error}",
+                "take text, numbers, booleans, lists or mappings of these, not objects",
+            )
             continue
         options = json.loads(json.dumps(dict(written.options)))
         try:
@@ -71,22 +70,6 @@ def options_survive_a_recipe(subject: HeadSubject) -> Iterator[Finding]:
 def _answer(subject: HeadSubject, options: dict[str, Any]) -> torch.Tensor:
     case = subject.main
     return case.run(case.build(**options), case.features())
-
-
-def _defaults(subject: HeadSubject) -> dict[str, Any]:
-    """Gives the options of the factory that are not set, with their defaults."""
-    try:
-        parameters = inspect.signature(subject.factory).parameters.values()
-    except (TypeError, ValueError):  # some callables tell nothing
-        return {}
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return {
-        each.name: each.default
-        for each in parameters
-        if each.kind in kinds
-        and each.default is not each.empty
-        and each.name not in ("inputs", "num_classes", *subject.options)
-    }
 
 
 CHECKS: tuple[Check[HeadSubject], ...] = (unknown_option, options_survive_a_recipe)

@@ -10,7 +10,7 @@ import torch
 from fusionkit.assembly.options import check_options
 from fusionkit.errors import FusionKitError
 from fusionkit.testing.check import Check, Finding, check, describe_error
-from fusionkit.testing.plugins.network import blocked_network
+from fusionkit.testing.network import blocked_network
 from fusionkit.testing.plugins.subject import Offered, PluginSubject
 from fusionkit.testing.words import some
 

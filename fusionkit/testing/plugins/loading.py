@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from fusionkit.errors import FusionKitError, did_you_mean
 from fusionkit.plugins.plugin import Kind
 from fusionkit.testing.check import Check, Finding, check
+from fusionkit.testing.network import blocked_network
 from fusionkit.testing.plugins.heavy import heavy_modules
-from fusionkit.testing.plugins.network import blocked_network
 from fusionkit.testing.plugins.subject import PluginSubject
 from fusionkit.testing.words import some
 

@@ -83,7 +83,7 @@ def main(name: str, value: str, out: str) -> None:
     import fusionkit
     from fusionkit.plugins.guard import undo_side_effects
     from fusionkit.plugins.question import Offer, ask
-    from fusionkit.testing.plugins.network import blocked_network
+    from fusionkit.testing.network import blocked_network
     from fusionkit.testing.surroundings import put_back
 
     for public in fusionkit.__all__:

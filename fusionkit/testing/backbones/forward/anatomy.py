@@ -16,7 +16,12 @@ from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.words import some
 
-__all__ = ["every_parameter_is_in_one_block", "has_several_stages", "stages_run_in_order"]
+__all__ = [
+    "every_parameter_is_in_one_block",
+    "has_several_stages",
+    "stages_run_in_order",
+    "tell_misplaced",
+]
 
 MANY_LAYERS = 8
 
@@ -26,7 +31,7 @@ def every_parameter_is_in_one_block(subject: BackboneSubject) -> Iterator[Findin
     """Every parameter of the trunk is in exactly one block of exactly one stage."""
     backbone = subject.pristine
     trunk = trunk_of(backbone)
-    findings = [*_outside(backbone, trunk), *_names(backbone), *_misplaced(backbone, trunk)]
+    findings = [*_outside(backbone, trunk), *_names(backbone), *tell_misplaced(backbone)]
     yield from findings
     if not findings:
         read_anatomy(backbone)
@@ -92,7 +97,9 @@ def _names(backbone: Backbone) -> Iterator[Finding]:
         yield Finding(f"{names.count(name)} stages are called {name!r}", "name each stage once")
 
 
-def _misplaced(backbone: Backbone, trunk: nn.Module) -> Iterator[Finding]:
+def tell_misplaced(backbone: Backbone) -> Iterator[Finding]:
+    """Tells of parameters that are in no block or in two, and of blocks that name nothing."""
+    trunk = trunk_of(backbone)
     known = {name for name, _ in trunk.named_modules(remove_duplicate=False)}
     known |= {name for name, _ in trunk.named_parameters(remove_duplicate=False)}
     places: dict[str, set[tuple[int, str]]] = {}

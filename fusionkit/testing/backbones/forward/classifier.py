@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
+from fusionkit.testing.backbones.forward.anatomy import tell_misplaced
 from fusionkit.testing.backbones.forward.compare import differences
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
@@ -37,6 +39,9 @@ def classifier_is_kept_on_request(subject: BackboneSubject) -> Iterator[Finding]
             f"built with num_classes=None, num_classes is {subject.pristine.num_classes}",
             "drop the classifier unless it was asked for, and set num_classes to None",
         )
+    known = list(tell_misplaced(subject.pristine))  # told by every_parameter_is_in_one_block
+    for finding in tell_misplaced(backbone) if not known else ():
+        yield replace(finding, what=f"with its classifier kept, {finding.what}")
     answer: Any = subject.run(backbone, subject.example(), Reads(logits=True))
     logits = answer.logits if isinstance(answer, Features) else None
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, count):

@@ -47,7 +47,8 @@ def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
     backbone, x = subject.copy(), subject.example()
     given = pytree.tree_map_only(Tensor, torch.clone, x)
     before = _condition(backbone)
-    first = subject.run(backbone, x)
+    with torch.inference_mode():  # as predict does; what is kept of it is met again below
+        first = subject.run(backbone, x)
     yield from tell_changed_input(x, given)
     _ask_otherwise(subject, backbone)
     yield from _changes(before, _condition(backbone))
@@ -57,6 +58,7 @@ def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
             "keep nothing of an input; a table that is kept is made of parameters alone",
         )
     yield from _mixed_up(subject, backbone)
+    yield from _cannot_learn(subject, backbone)
 
 
 def tell_changed_input(x: Any, given: Any, when: str = "") -> Iterator[Finding]:
@@ -65,6 +67,21 @@ def tell_changed_input(x: Any, given: Any, when: str = "") -> Iterator[Finding]:
         yield Finding(
             f"{when}forward changes its input in place",
             "write x = x - mean, not x -= mean or x.sub_(mean)",
+        )
+
+
+def _cannot_learn(subject: BackboneSubject, backbone: Backbone) -> Iterator[Finding]:
+    """Follows gradients through what was run under ``torch.inference_mode`` before."""
+    try:
+        with torch.enable_grad():
+            backbone(subject.example(), subject.reads)
+    except RuntimeError as error:
+        if "nference" not in str(error):
+            raise
+        yield Finding(
+            f"after a pass under torch.inference_mode, one with gradients raises: {error!s:.200}",
+            "make what is kept from one pass to the next in `with torch.inference_mode(False)`, or "
+            "as a buffer in __init__",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from fusionkit.backbone.contract import Backbone
-from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.backbones.subject import BackboneSubject, shapes_of
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.inputs import moved
 from fusionkit.testing.registered import tell_left_on_the_cpu, tell_unregistered
@@ -19,7 +19,7 @@ __all__ = ["each_call_builds_anew", "everything_is_registered"]
 
 @check("make the factory build each time that it is called", on_meta=True)
 def each_call_builds_anew(subject: BackboneSubject) -> Iterator[Finding]:
-    """Two calls of the factory give two backbones that share no module and no tensor."""
+    """Two calls of the factory give two equal backbones that share no module and no tensor."""
     one, two = subject.pristine, subject.build_without_data()
     if one is two:
         yield Finding("two calls give the same backbone", "build a new one at each call, no cache")
@@ -31,6 +31,12 @@ def each_call_builds_anew(subject: BackboneSubject) -> Iterator[Finding]:
             yield Finding(
                 f"two backbones share {some(shared)}",
                 "make modules and parameters in __init__, never at a module's or a class's top",
+            )
+        differ = dict(subject.first_shapes.items() ^ shapes_of(two).items())
+        if differ:
+            yield Finding(
+                f"two calls with the same options give other tensors: {some(differ)}",
+                "change no default and no option: write `options = dict(options)` before pop()",
             )
 
 
@@ -45,12 +51,12 @@ def everything_is_registered(subject: BackboneSubject) -> Iterator[Finding]:
 
 
 def _left_on_the_cpu(subject: BackboneSubject) -> Iterator[Finding]:
-    """Tells of a tensor that forward makes on the CPU, by a pass on the meta device."""
+    """Tells of a tensor that stays on the CPU, by a pass on the meta device after one there."""
     if subject.on_meta:  # it would not have run
         return
-    yield from tell_left_on_the_cpu(
-        lambda: subject.run(subject.copy().to("meta"), moved(subject.example(), "meta"))
-    )
+    backbone, x = subject.copy(), subject.example()
+    subject.run(backbone, x)
+    yield from tell_left_on_the_cpu(lambda: subject.run(backbone.to("meta"), moved(x, "meta")))
 
 
 def _parts(module: nn.Module) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
-from fusionkit.errors import DataError
-from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.call import call_with
+from fusionkit.errors import ConfigError, DataError
+from fusionkit.recipe.plain import copy_plain
+from fusionkit.testing.backbones.subject import KEYWORDS, BackboneSubject
+from fusionkit.testing.call import call_with, defaults_of
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.network import blocked_network
 
 __all__ = ["unknown_options_are_refused", "wrong_inputs_are_refused"]
 
@@ -44,7 +46,9 @@ def wrong_inputs_are_refused(subject: BackboneSubject) -> Iterator[Finding]:
 
 @check("let the factory take its own options by name")
 def unknown_options_are_refused(subject: BackboneSubject) -> Iterator[Finding]:
-    """An option that the factory does not know is a ``TypeError``."""
+    """An option that the factory does not know is a ``TypeError``; others are plain data."""
+    yield from _odd_defaults(subject)
+    yield from _made_up_weights(subject)
     try:
         with torch.device("meta"):  # should it build after all, it need not fill tensors
             call_with(subject.make, subject.accepts | {UNKNOWN}, {**subject.asked, UNKNOWN: 1})
@@ -61,6 +65,36 @@ def unknown_options_are_refused(subject: BackboneSubject) -> Iterator[Finding]:
         "write the options out instead of **options, or refuse those that are not known with "
         "fusionkit.OptionError",
     )
+
+
+def _odd_defaults(subject: BackboneSubject) -> Iterator[Finding]:
+    """Tells of options whose default no recipe can hold, so that no recipe can set them."""
+    for name, value in defaults_of(subject.make, KEYWORDS).items():
+        try:
+            copy_plain(value, f"the option {name}")
+        except ConfigError:
+            yield Finding(
+                f"the option {name} has the default {value!r:.80}, which no recipe can hold",
+                "take numbers, texts, lists or mappings, such as the name of an activation, or "
+                "leave the option out",
+            )
+
+
+def _made_up_weights(subject: BackboneSubject) -> Iterator[Finding]:
+    """Asks for weights of a name that there is nowhere."""
+    if "weights" not in subject.accepts:
+        return
+    try:
+        with blocked_network(), torch.device("meta"):
+            built = call_with(subject.make, subject.accepts, {**subject.asked, "weights": UNKNOWN})
+    except Exception:  # refused, in whatever words
+        return
+    if getattr(built, "weights", None) is not None:
+        yield Finding(
+            f"asked for weights that there are not, it says it has {built.weights!r:.80}",
+            "set self.weights to the name of what was loaded, and only there; raise "
+            "fusionkit.ConfigError for a name that is not known",
+        )
 
 
 def _wrong_inputs(subject: BackboneSubject) -> list[tuple[str, Any]]:

@@ -11,10 +11,12 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.depth import Level
 from fusionkit.features import Features
+from fusionkit.testing.backbones.forward.compare import named
 from fusionkit.testing.backbones.forward.strides import misfits, misfits_of_one
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.inputs import resized
+from fusionkit.testing.words import some
 
 __all__ = ["levels_are_as_declared", "vector_is_as_declared"]
 
@@ -53,6 +55,21 @@ def vector_is_as_declared(subject: BackboneSubject) -> Iterator[Finding]:
             f"{int((~vector.isfinite()).sum())} of {vector.numel()} values of the vector are not "
             "finite",
             "look for a division by zero, or a logarithm or square root of what can be negative",
+        )
+    elif subject.takes_images and not vector.is_meta:
+        yield from _of_zeros(subject)
+
+
+def _of_zeros(subject: BackboneSubject) -> Iterator[Finding]:
+    """Asks for images without any contrast, as the borders of a scan are."""
+    answer = subject.run(subject.copy(), torch.zeros_like(subject.example()))
+    wild = [
+        name for name, value in named(answer, subject.reads).items() if not value.isfinite().all()
+    ]
+    if wild:
+        yield Finding(
+            f"of images that are zero throughout, {some(wild)} are not finite",
+            "add an epsilon where forward divides by a deviation or a length",
         )
 
 

@@ -54,11 +54,15 @@ def other_sizes_are_refused_or_run(subject: BackboneSubject) -> Iterator[Finding
 
 
 def _others(backbone: Backbone, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Gives sizes near the smallest that runs: one pixel more, one step wider, odd."""
+    """Gives sizes near the smallest that runs: one pixel more, one step wider, odd.
+
+    Without a declared step there is one too whose sides leave no even number of patches of 2, 4, 8
+    or 16 pixels, as 68 and 94 beside 64.
+    """
     height, width = size
     step = max(backbone.size_multiple, 1)
     near = [(height + 1, width + 1), (height, width + (step if step > 1 else 9))]
-    return near if step == 1 else [*near, (height + step, width)]
+    return [*near, (height + 4, width + 30) if step == 1 else (height + step, width)]
 
 
 def _forbids(backbone: Backbone, size: tuple[int, int]) -> str:

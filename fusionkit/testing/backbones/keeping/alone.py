@@ -58,14 +58,15 @@ def instances_share_nothing(subject: BackboneSubject) -> Iterator[Finding]:
 @check("keep no reference to the backbone outside of it")
 def is_let_go(subject: BackboneSubject) -> Iterator[Finding]:
     """A used backbone that nobody needs any more is freed by Python's garbage collection."""
-    gone = weakref.ref(another(subject))
+    parts = {name: weakref.ref(part) for name, part in another(subject).named_modules()}
     subject.spare = None
-    if gone() is not None:
+    if any(part() is not None for part in parts.values()):
         gc.collect()  # takes long, and what is in no circle went without it
-    if gone() is not None:
-        holders = sorted({_describe_holder(each) for each in gc.get_referrers(gone())})
+    left = next((name for name, part in parts.items() if part() is not None), None)
+    if left is not None:
+        holders = sorted({_describe_holder(each) for each in gc.get_referrers(parts[left]())})
         yield Finding(
-            f"it stays in memory, held by {some(holders)}",
+            f"{f'its part {left}' if left else 'it'} stays in memory, held by {some(holders)}",
             "keep no list of instances, no lru_cache on methods, no hook on torch itself; a "
             "weakref.WeakSet does not hold what it lists",
         )

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import nn
-
 from fusionkit.backbone.contract import Backbone
 from fusionkit.recipe.plain import copy_plain
-from fusionkit.testing.backbones.subject import BackboneSubject
+from fusionkit.testing.backbones.subject import BackboneSubject, shapes_of
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.words import some
 
@@ -62,7 +60,7 @@ def rebuild_is_enough(subject: BackboneSubject) -> Iterator[Finding]:
 def _facts(ours: Backbone, other: Backbone) -> Iterator[tuple[str, object, object]]:
     yield "the width", ours.embed_dim, other.embed_dim
     yield "the stages", _stages(ours), _stages(other)
-    mine, theirs = _shapes(ours), _shapes(other)
+    mine, theirs = shapes_of(ours), shapes_of(other)
     differ = sorted(name for name, _ in mine.items() ^ theirs.items())
     if differ:
         yield "other tensors:", "those it was built with", some(dict.fromkeys(differ))
@@ -70,7 +68,3 @@ def _facts(ours: Backbone, other: Backbone) -> Iterator[tuple[str, object, objec
 
 def _stages(backbone: Backbone) -> str:
     return ", ".join(stage.name for stage in backbone.stages)
-
-
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in module.state_dict().items()}

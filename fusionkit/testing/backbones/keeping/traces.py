@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import multiprocessing
 import os
 import random
@@ -10,7 +12,8 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,7 +36,7 @@ FILES = Path("/proc/self/fd")
 
 @check("let building, running and training work twice in one process")
 def touches_nothing_global(subject: BackboneSubject) -> Iterator[Finding]:
-    """Building, running and training leave seeds, modes, warnings, environment and files alone."""
+    """Building, running and training leave seeds, modes, environment, files and output alone."""
     assert subject.answer is not None
     found = _round(subject, SEEDS[0])
     if found:  # what a library does once, when it is first used, is not meant
@@ -61,7 +64,7 @@ def _round(subject: BackboneSubject, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         notes = stack.enter_context(put_back())
-        for watch in (_environment, _threads, _filters, _path, _random_states, _left_open):
+        for watch in WATCHES:
             stack.enter_context(watch(found, seed))
         backbone = build_anew(subject)
         built = subject.undone
@@ -174,6 +177,32 @@ def _left_open(found: dict[str, Any], seed: int) -> Iterator[None]:
         found["what processes run: it leaves one behind"] = None
 
 
+@contextmanager
+def _printed(found: dict[str, Any], seed: int) -> Iterator[None]:
+    text = StringIO()
+    with redirect_stdout(text):
+        yield
+    if told := text.getvalue().strip():
+        found[f"standard output (it prints {told.splitlines()[0][:80]!r})"] = None
+
+
+@contextmanager
+def _written(found: dict[str, Any], seed: int) -> Iterator[None]:
+    """Tells which files were opened to be written to, and stay."""
+    opened = io.open
+    places: dict[str, None] = {}
+
+    def record(file: Any, mode: str = "r", *arguments: Any, **keywords: Any) -> Any:
+        if set(mode) & set("wax+") and isinstance(file, (str, os.PathLike)):
+            places[os.fspath(file)] = None
+        return opened(file, mode, *arguments, **keywords)
+
+    with patch.object(io, "open", record), patch.object(builtins, "open", record):
+        yield
+    if kept := [place for place in places if Path(place).is_file()]:
+        found[f"what is in {some(kept)}"] = None
+
+
 def _open_files() -> Counter[str]:
     """Gives the paths of open files, where the system tells."""
     places: Counter[str] = Counter()
@@ -185,6 +214,12 @@ def _open_files() -> Counter[str]:
         if place.startswith("/") and not place.startswith(("/dev/", "/proc/")):
             places[place] += 1
     return places
+
+
+WATCHES = (
+    *(_environment, _threads, _filters, _path, _random_states, _left_open),
+    *(_printed, _written),
+)
 
 
 def _equal_and_random(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:

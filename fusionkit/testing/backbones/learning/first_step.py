@@ -40,6 +40,7 @@ class FirstStep:
         loss: its value.
         learning: how many parameters are to learn.
         misplaced: parameters of the model that an optimizer has not exactly once.
+        drawn: whether the backward pass drew random numbers.
         wild: whose gradient is not finite.
         dead: that are to learn and got no gradient, in further steps neither.
         replaced: that are no longer those that the optimizer was given.
@@ -51,6 +52,7 @@ class FirstStep:
     loss: float = 0.0
     learning: int = 0
     misplaced: list[str] = field(default_factory=list)
+    drawn: bool = False
     wild: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
@@ -105,7 +107,9 @@ def _take(subject: BackboneSubject, seen: FirstStep) -> None:
     if not isinstance(features, Features):
         raise AssemblyError(seen.structure[0])
     loss = judge_answer(model.head({BRANCH: features}))
+    before_backward = torch.get_rng_state()
     backward(loss)
+    seen.drawn = not torch.equal(before_backward, torch.get_rng_state())
     seen.loss = float(loss.detach())
     seen.learning = len(learning)
     now = dict(trunk.named_parameters())

@@ -61,6 +61,12 @@ def trains(subject: BackboneSubject) -> Iterator[Finding]:
             f"the gradients of {len(seen.wild)} parameters are not finite: {some(seen.wild)}",
             "look for a root, norm or division at zero: its value may be finite, its slope is not",
         )
+    if seen.drawn:
+        yield Finding(
+            "the backward pass draws random numbers, so that a part that is computed again there "
+            "drops other values than in forward, and the gradients are wrong",
+            "leave preserve_rng_state of torch.utils.checkpoint.checkpoint at True",
+        )
 
 
 @check(TODO)
@@ -132,6 +138,8 @@ def _readings(subject: BackboneSubject) -> dict[str, Reads]:
     readings = {"the vector is read": Reads(vector=True)}
     if subject.reads.levels:
         readings["all maps are read"] = Reads(maps=subject.reads.levels)
+    for level in _without_history(subject):
+        readings[f"the map of level {level} is read"] = Reads(maps=(level,))
     try:
         classifies = subject.classifying is not None
     except Exception:  # told by classifier_is_kept_on_request
@@ -139,6 +147,14 @@ def _readings(subject: BackboneSubject) -> dict[str, Reads]:
     if classifies:
         readings["the logits are read"] = Reads(logits=True)
     return readings
+
+
+def _without_history(subject: BackboneSubject) -> list[int]:
+    """Gives the levels whose maps no gradient enters, though all parameters may learn."""
+    backbone = subject.copy().requires_grad_(True)
+    with torch.enable_grad():
+        features = backbone(subject.example(), subject.reads)
+    return [n for n, value in enumerate(features.maps) if not value.requires_grad]
 
 
 def _copy(subject: BackboneSubject, reads: Reads) -> Backbone:
