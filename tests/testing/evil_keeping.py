@@ -467,6 +467,39 @@ def odd(*, in_channels: int, weights: str | None, num_classes: int | None, width
     return OddNet(in_channels, width)
 
 
+# Pretrained weights
+
+
+PUBLISHED = OddNet().state_dict()
+
+
+def loads_all(*, in_channels: int, weights: str | None, num_classes: int | None) -> OddNet:
+    return _loaded(OddNet(in_channels), weights, PUBLISHED)
+
+
+def loads_nothing(*, in_channels: int, weights: str | None, num_classes: int | None) -> OddNet:
+    return _loaded(OddNet(in_channels), weights, {})
+
+
+def loads_loosely(*, in_channels: int, weights: str | None, num_classes: int | None) -> OddNet:
+    other = {name.replace("two", "2"): value for name, value in PUBLISHED.items()}
+    return _loaded(OddNet(in_channels), weights, other)
+
+
+def says_nothing(*, in_channels: int, weights: str | None, num_classes: int | None) -> OddNet:
+    built = loads_all(in_channels=in_channels, weights=weights, num_classes=num_classes)
+    built.weights = None
+    return built
+
+
+def _loaded(built: OddNet, weights: str | None, tensors: Mapping[str, Tensor]) -> OddNet:
+    if weights is not None:
+        assert weights == "tried"
+        built.load_state_dict(dict(tensors), strict=False)
+        built.weights = weights
+    return built
+
+
 # What the whole process shares
 
 
@@ -631,6 +664,15 @@ EVIL: dict[str, Evil] = {
     "rebuilds by nothing": Evil(RebuildsByNothing, ("rebuild_is_enough", "saves_and_loads")),
     "rebuilds another": Evil(
         RebuildsAnother, ("rebuild_is_enough",), {"factories": {"odd": odd}}, says="the width 4"
+    ),
+    "loads nothing": Evil(
+        loads_nothing, ("weights_file_round_trip",), {"weights": "tried"}, "6 of 6 tensors are not"
+    ),
+    "loads loosely": Evil(
+        loads_loosely, ("weights_file_round_trip",), {"weights": "tried"}, "two.weight, two.bias"
+    ),
+    "says nothing of its weights": Evil(
+        says_nothing, ("weights_file_round_trip",), {"weights": "tried"}, "weights at None"
     ),
     "same each time": Evil(same_each_time, ("touches_nothing_global",), says="same parameters"),
     **{

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from evil_keeping import Scaled
+from evil_keeping import Scaled, loads_all
 from odd_toys import (
     AuthorFrozen,
     BareNorm,
@@ -115,6 +115,11 @@ def test_what_rebuild_says_is_built() -> None:
     report = kit.check_backbone(make, only=["rebuild_is_enough"], factories={"odd": odd})
     assert report["rebuild_is_enough"].status == "passed"
     assert calls == [(3, None, None, 8)]
+
+
+def test_weights_that_are_loaded_as_a_whole_pass() -> None:
+    report = kit.check_backbone(loads_all, only=["weights_file_round_trip"], weights="tried")
+    assert report["weights_file_round_trip"].status == "passed"
 
 
 def test_a_noisy_one_is_left_to_the_check_for_noise() -> None:

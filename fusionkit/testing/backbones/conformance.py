@@ -27,6 +27,7 @@ def check_backbone(
     on_fail: Literal["raise", "report"] = "raise",
     stock_keys: StockKeys | None = None,
     factories: Mapping[str, Callable[..., Backbone]] | None = None,
+    weights: str | None = None,
     name: str | None = None,
 ) -> Report:
     """Asks everything of a backbone, and gives or raises what came of it.
@@ -52,6 +53,9 @@ def check_backbone(
         stock_keys: the keys of the provider's own checkpoint, or what gives them when it is
             called with the backbone; the trunk's are compared with them.
         factories: the provider's backbones by name, to build what ``rebuild`` says.
+        weights: a name of pretrained weights that can be had where this runs; the factory is asked
+            for them twice, and no tensor may be drawn at random. Without it none are asked for,
+            as they may have to be downloaded.
         name: what the report calls it.
 
     Raises:
@@ -68,6 +72,7 @@ def check_backbone(
         on_meta=on_meta,
         stock_keys=stock_keys,
         factories=factories,
+        weights=weights,
     )
     outcomes = judge(choose(BACKBONE_CHECKS, only, on_meta), subject, expected)
     report = Report(name or _name(make), outcomes)
@@ -86,9 +91,9 @@ def backbone_checks(**arguments: Any) -> list[Question]:
             check(make_tiny)
 
     Args:
-        arguments: ``reference``, ``in_channels``, ``num_classes``, ``stock_keys``, ``factories``
-            and ``expected_failures``, as ``check_backbone`` takes them. A failure that was expected
-            lets the test pass.
+        arguments: ``reference``, ``in_channels``, ``num_classes``, ``stock_keys``, ``factories``,
+            ``weights`` and ``expected_failures``, as ``check_backbone`` takes them. A failure that
+            was expected lets the test pass.
     """
     return [
         Question(each, BACKBONE_CHECKS, BackboneSubject, arguments)

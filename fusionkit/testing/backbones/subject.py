@@ -64,6 +64,7 @@ class BackboneSubject:
         stock_keys: the keys of a stock checkpoint, or what gives them for a backbone; ``None``
             where they are not known.
         factories: the provider's backbones by name; ``None`` where they are not known.
+        weights: a name of pretrained weights that can be had here; ``None`` where none is known.
         first_shapes: of the tensors of the first that was built.
         undone: what the last build changed for the whole process; it was put back.
         drawn: the first values of each parameter of ``pristine``, as they were when it was built.
@@ -80,6 +81,7 @@ class BackboneSubject:
         on_meta: bool = False,
         stock_keys: StockKeys | None = None,
         factories: Mapping[str, Callable[..., Backbone]] | None = None,
+        weights: str | None = None,
     ) -> None:
         self.make = make
         self.accepts = accepted_keywords(make, KEYWORDS)
@@ -90,6 +92,7 @@ class BackboneSubject:
         self.asked = {"in_channels": in_channels, "weights": None, "num_classes": None}
         self.stock_keys = stock_keys
         self.factories = factories
+        self.weights = weights
         self.first_shapes: dict[str, tuple[int, ...]] = {}
         self.undone: tuple[str, ...] = ()
         self.drawn: dict[str, Tensor] = {}

@@ -24,14 +24,22 @@ from fusionkit.testing.backbones.keeping.emptied import EmptiedProvider
 from fusionkit.testing.backbones.learning.models import require_composed
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["saves_and_loads", "weights_file_round_trip"]
 
+SEEDS = (1, 2)
+
 
 @check("let a safetensors file of the trunk's own state dict be loaded by its keys")
 def weights_file_round_trip(subject: BackboneSubject) -> Iterator[Finding]:
-    """A safetensors file of the trunk, given as ``weights=``, fills every tensor with its bits."""
+    """A safetensors file of the trunk, given as ``weights=``, fills every tensor with its bits.
+
+    So do the pretrained weights whose name the kit was told.
+    """
+    if subject.weights is not None:
+        yield from _drawn_all_the_same(subject, subject.weights)
     provider = EmptiedProvider(subject)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trunk.safetensors"
@@ -97,6 +105,27 @@ def saves_and_loads(subject: BackboneSubject) -> Iterator[Finding]:
         yield Finding(
             f"saved and loaded, the answer is off by up to {off:.2g}",
             "hold all that matters in parameters and persistent buffers",
+        )
+
+
+def _drawn_all_the_same(subject: BackboneSubject, weights: str) -> Iterator[Finding]:
+    """Tells what is drawn at random though weights were asked for."""
+    built = []
+    for seed in SEEDS:
+        set_seed(seed)
+        built.append(subject.build(weights=weights))
+    first, second = (trunk_of(each).state_dict() for each in built)
+    if built[0].weights is None:
+        yield Finding(
+            f"asked for the weights {weights!r}, it leaves backbone.weights at None",
+            "set self.weights to the name of what was loaded",
+        )
+    elif drawn := [n for n, value in first.items() if not _same_bits(second.get(n), value)]:
+        yield Finding(
+            f"asked twice for the weights {weights!r}, {len(drawn)} of {len(first)} tensors are "
+            f"not the same: {some(drawn)}",
+            "load what is asked for, with load_state_dict(tensors) and without strict=False, so "
+            "that a key which is missing is an error",
         )
 
 
