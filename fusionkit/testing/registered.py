@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fusionkit.testing.check import Finding
 
-__all__ = ["tell_left_on_the_cpu", "tell_unregistered"]
+__all__ = ["tell_left_by_inference", "tell_left_on_the_cpu", "tell_unregistered"]
 
 DEPTH = 5
 REGISTERS = frozenset({"_parameters", "_buffers", "_modules"})
@@ -42,6 +42,25 @@ def tell_left_on_the_cpu(run_on_meta: Callable[[], object]) -> Iterator[Finding]
                 "device=x.device), or hold it in register_buffer(name, tensor, persistent=False); "
                 "what is kept from one pass to the next is kept by device too",
             )
+
+
+def tell_left_by_inference(run: Callable[[], object]) -> Iterator[Finding]:
+    """Tells of a tensor that was made under ``torch.inference_mode`` and kept.
+
+    Args:
+        run: runs forward with gradients, after it has run in that mode.
+    """
+    try:
+        with torch.enable_grad():
+            run()
+    except RuntimeError as error:
+        if "nference" not in str(error):
+            raise
+        yield Finding(
+            f"after a pass under torch.inference_mode, one with gradients raises: {error!s:.200}",
+            "make what is kept from one pass to the next in `with torch.inference_mode(False)`, or "
+            "as a buffer in __init__",
+        )
 
 
 def tell_unregistered(module: nn.Module) -> Iterator[Finding]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from torch import nn
+
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level, Stage
 from fusionkit.features import Features
 from fusionkit.testing.backbones.subject import BackboneSubject
-from fusionkit.testing.check import Finding, check
+from fusionkit.testing.check import Finding, check, describe_error
 from fusionkit.testing.made import parameters_made, tell_made
 from fusionkit.testing.words import some
 
@@ -48,12 +50,27 @@ def builds(subject: BackboneSubject) -> Iterator[Finding]:
             f"in_channels is {built.in_channels}, but {subject.in_channels} was asked for",
             "pass in_channels on to the first layer, and set self.in_channels",
         )
+    if compiled := [name or "itself" for name, part in built.named_modules() if _compiled(part)]:
+        yield Finding(
+            f"it compiles {some(compiled)} when it is built",
+            "leave torch.compile to who uses it, who compiles the whole model: what is compiled is "
+            "neither copied nor saved as a module is",
+        )
 
 
 @check("make forward(x, reads) work on what example() gives", first=True, on_meta=True)
 def runs(subject: BackboneSubject) -> Iterator[Finding]:
     """A forward pass in eval mode gives ``fusionkit.Features``."""
-    features: object = subject.answer
+    try:
+        features: object = subject.answer
+    except Exception as error:  # of whatever kind; building may have caused it
+        if not subject.undone:
+            raise
+        yield Finding(
+            f"{describe_error(error)}; building it changes {some(subject.undone)}",
+            "change nothing that the whole process shares: give layers dtype= and device=",
+        )
+        return
     if not isinstance(features, Features):
         yield Finding(
             f"forward gave {type(features).__name__}", "return fusionkit.Features(vector=...)"
@@ -87,6 +104,12 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
         if made:
             yield tell_made(made, f"in {'train' if training else 'eval'} mode ")
             return
+
+
+def _compiled(module: nn.Module) -> bool:
+    """Tells a module that torch compiles, or that holds a function that it does."""
+    held = (module._compiled_call_impl, *vars(module).values())
+    return any(hasattr(each, "_torchdynamo_orig_callable") for each in held)
 
 
 def _parts(backbone: Backbone) -> dict[str, int]:

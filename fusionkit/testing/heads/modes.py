@@ -15,6 +15,7 @@ from fusionkit.testing.heads.each import ROUNDING, check_each, distance, modes, 
 from fusionkit.testing.heads.learning import clone_features
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.made import parameters_made, tell_made
+from fusionkit.testing.registered import tell_left_by_inference
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -171,9 +172,13 @@ def train_mode_works(case: HeadCase) -> Iterator[Finding]:
     head = case.build()
     if not head.trains:
         raise NotApplicableError("it says that gradients cannot train it")
-    expected = case.run(head, case.features())
+    with torch.inference_mode():  # as predict does
+        expected = case.run(head, case.features())
     if _learns_statistics(head):
         expected = torch.empty(0)
+    if left := list(tell_left_by_inference(lambda: head.train()(case.features()))):
+        yield from left
+        return
     fault = misfit(case.run(head.train(), case.features()), 4, case.situation.num_classes)
     if fault is not None:
         yield Finding(f"{fault.what}, in train mode", fault.todo)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, did_you_mean
@@ -127,11 +127,30 @@ def tell_misplaced(backbone: Backbone) -> Iterator[Finding]:
             f"{len(homeless)} parameters are in no stage: {some(homeless)}",
             "name each, or the module that holds it, in a block of one stage",
         )
+    if norms := _homeless_norms(trunk, places):
+        yield Finding(
+            f"{len(norms)} norms that keep statistics are in no stage, so that nothing freezes "
+            f"them: {some(norms)}",
+            "name each norm, with parameters or without, in the block whose layers it follows",
+        )
     if twice:
         yield Finding(
             f"{len(twice)} parameters are in more than one block: {some(twice)}",
             "name each in one block only; a module's path stands for all that it holds",
         )
+
+
+def _homeless_norms(trunk: nn.Module, places: dict[str, set[tuple[int, str]]]) -> list[str]:
+    """Gives the norms that no parameter gives a stage, and no block names."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in trunk.named_modules(remove_duplicate=False):
+        if isinstance(getattr(module, "running_mean", None), Tensor):
+            names.setdefault(module, []).append(name)
+    return [
+        mine[0]
+        for module, mine in names.items()
+        if next(module.parameters(), None) is None and not _places(mine, places)
+    ]
 
 
 def _aliases(trunk: nn.Module) -> list[list[str]]:

@@ -18,10 +18,15 @@ from fusionkit.testing.backbones.forward.compare import differences
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
+from fusionkit.testing.registered import tell_left_by_inference
 from fusionkit.testing.words import some
 
 __all__ = ["eval_has_no_side_effects", "eval_is_deterministic", "tell_changed_input"]
 
+KEEP_SUPER = (
+    "let train(mode) hand its argument to super().train(mode) and change no mode otherwise, or "
+    "leave it out; eval() calls train(False)"
+)
 CALM = "draw nothing in eval mode: ask self.training, or use torch.nn's dropout layers"
 
 
@@ -29,6 +34,9 @@ CALM = "draw nothing in eval mode: ask self.training, or use torch.nn's dropout 
 def eval_is_deterministic(subject: BackboneSubject) -> Iterator[Finding]:
     """In eval mode the same input gives the same bits, and no random numbers are drawn."""
     backbone = subject.copy()
+    if awake := [name or "itself" for name, each in backbone.named_modules() if each.training]:
+        yield Finding(f"after eval() {some(awake)} are still in train mode", KEEP_SUPER)
+        return
     first = subject.run(backbone, subject.example())
     again = subject.example()
     before = _random_states()
@@ -58,7 +66,7 @@ def eval_has_no_side_effects(subject: BackboneSubject) -> Iterator[Finding]:
             "keep nothing of an input; a table that is kept is made of parameters alone",
         )
     yield from _mixed_up(subject, backbone)
-    yield from _cannot_learn(subject, backbone)
+    yield from tell_left_by_inference(lambda: backbone(subject.example(), subject.reads))
 
 
 def tell_changed_input(x: Any, given: Any, when: str = "") -> Iterator[Finding]:
@@ -67,21 +75,6 @@ def tell_changed_input(x: Any, given: Any, when: str = "") -> Iterator[Finding]:
         yield Finding(
             f"{when}forward changes its input in place",
             "write x = x - mean, not x -= mean or x.sub_(mean)",
-        )
-
-
-def _cannot_learn(subject: BackboneSubject, backbone: Backbone) -> Iterator[Finding]:
-    """Follows gradients through what was run under ``torch.inference_mode`` before."""
-    try:
-        with torch.enable_grad():
-            backbone(subject.example(), subject.reads)
-    except RuntimeError as error:
-        if "nference" not in str(error):
-            raise
-        yield Finding(
-            f"after a pass under torch.inference_mode, one with gradients raises: {error!s:.200}",
-            "make what is kept from one pass to the next in `with torch.inference_mode(False)`, or "
-            "as a buffer in __init__",
         )
 
 

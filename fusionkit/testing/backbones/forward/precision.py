@@ -83,15 +83,16 @@ def _in_float16(subject: BackboneSubject) -> Iterator[Finding]:
 def _largest_value(subject: BackboneSubject, x: Any) -> float:
     """Gives the largest value that anything comes to in a pass in float32."""
     backbone = subject.copy()
-    with _Largest() as seen:
+    seen = _Largest()  # type: ignore[no-untyped-call]
+    with seen:
         subject.run(backbone, x)
     return seen.value
 
 
-class _Largest(TorchDispatchMode):
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the largest of all values that operators give."""
 
-    value = 0.0
+    value: float = 0.0
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

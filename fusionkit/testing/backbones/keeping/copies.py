@@ -61,8 +61,9 @@ def deepcopy_is_independent(subject: BackboneSubject) -> Iterator[Finding]:
             "tied parameters of the original are not tied in its deep copy",
             "leave out __deepcopy__; torch's own keeps ties",
         )
+    mode = used.training
     returned = twin.train()
-    if returned is not twin or not twin.training or used.training:
+    if returned is not twin or used.training != mode:
         yield Finding(
             "train() of a deep copy acts on its original",
             "override train in the class, with super().train(mode); do not set it on the instance",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.model.anatomy import trunk_of
@@ -39,8 +39,9 @@ class Place:
 
     @property
     def is_homeless_noise(self) -> bool:
-        """Tells whether it is a dropout, going by its class's name, in no stage."""
-        return not self.stages and "drop" in type(self.module).__name__.lower()
+        """Tells whether it is a dropout, by its class's name, or moves statistics, in no stage."""
+        moves = isinstance(getattr(self.module, "running_mean", None), Tensor)
+        return not self.stages and (moves or "drop" in type(self.module).__name__.lower())
 
     def learns(self, learning: frozenset[str]) -> bool:
         """Tells whether it has parameters and all of them learn."""

@@ -152,7 +152,7 @@ class _Learner:
             reference = reference or heard
             if not told.echo and (paths := strange(reference, heard)):
                 homeless = [place.path for place in self.places if place.is_homeless_noise]
-                told.echo.append(tell_strange(paths, when, homeless))
+                told.echo.append(tell_strange(paths, when, homeless, self.lone(learning)))
 
     def look_at_what_thawed(self, told: Rehearsal) -> None:
         learning = self.part.learning(self.last)
@@ -191,6 +191,11 @@ class _Learner:
 
     def awake(self, learning: frozenset[str]) -> frozenset[int]:
         return frozenset(slot.stage for slot in self.part.anatomy.slots if slot.name in learning)
+
+    def lone(self, learning: frozenset[str]) -> list[str]:
+        """Gives the parameters that learn, of modules that hold other stages too."""
+        shared = {place.path for place in self.places if len(place.stages) > 1}
+        return [name for name in sorted(learning) if name.rpartition(".")[0] in shared]
 
     def frozen(self, awake: frozenset[int]) -> set[str]:
         """Gives the names of the parameters of frozen stages, and of frozen modules' buffers."""

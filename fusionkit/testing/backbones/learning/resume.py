@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -15,15 +16,17 @@ from torch.autograd import backward
 from fusionkit.assembly.compose import compose
 from fusionkit.model.fused import FusedModel
 from fusionkit.recipe.values import Branch, Head
+from fusionkit.testing.backbones.keeping.another import build_anew
+from fusionkit.testing.backbones.keeping.answers import empty_out
 from fusionkit.testing.backbones.learning import steps
 from fusionkit.testing.backbones.learning.first_step import require_training
 from fusionkit.testing.backbones.learning.frozen import require_quiet
 from fusionkit.testing.backbones.learning.models import learning_model
 from fusionkit.testing.backbones.learning.places import BRANCH
-from fusionkit.testing.backbones.learning.tensors import changed, keep, same_bits
+from fusionkit.testing.backbones.learning.tensors import answers, changed, keep, same_bits
 from fusionkit.testing.backbones.offer import Offer
 from fusionkit.testing.backbones.subject import CLASSES, BackboneSubject
-from fusionkit.testing.check import Finding, check
+from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
@@ -48,7 +51,18 @@ def resumed_training_goes_on(subject: BackboneSubject) -> Iterator[Finding]:
     require_training(subject)
     if findings := list(_compare(subject)):
         require_quiet(subject)
+        _require_own_copies(subject)
         yield from findings
+
+
+def _require_own_copies(subject: BackboneSubject) -> None:
+    """Leaves a run that was begun by a copy, if copies compute with what they were made of."""
+    original = build_anew(subject)  # a copy would hold on to what is not to be emptied
+    original.load_state_dict(subject.pristine.state_dict())
+    twin = deepcopy(original)
+    empty_out(original)
+    if changed(answers(subject.answer), answers(subject.run(twin, subject.example()))):
+        raise NotApplicableError("deepcopy_is_independent says what is wrong")
 
 
 def _compare(subject: BackboneSubject) -> Iterator[Finding]:

@@ -33,11 +33,25 @@ def tell_moved(names: list[str], when: str) -> Finding:
     )
 
 
-def tell_strange(paths: list[str], when: str, homeless: list[str]) -> Finding:
-    """Says which frozen modules computed otherwise, and when, and which dropouts have no stage."""
+def tell_strange(paths: list[str], when: str, homeless: list[str], lone: list[str]) -> Finding:
+    """Says which frozen modules computed otherwise, and when, and what may be the cause.
+
+    Args:
+        paths: of the modules.
+        when: how much learned.
+        homeless: dropouts and such that are in no stage.
+        lone: parameters that learned and belong to no layer of their stage.
+    """
+    told = f"{when} frozen stages compute otherwise than when all is frozen: {some(paths)}"
+    if lone:
+        return Finding(
+            f"{told}; beside the layers of the stages that learn stand {some(lone)}",
+            "list a lone parameter, such as a position embedding or a token, in the stage that "
+            "reads it first",
+        )
     loose = f"; no stage names {some(homeless)}" if homeless else ""
     return Finding(
-        f"{when} frozen stages compute otherwise than when all is frozen: {some(paths)}{loose}",
+        f"{told}{loose}",
         "let noise and statistics of a stage depend on `training` of a module of that very stage, "
         "and name its dropouts in its blocks; keep no state from one pass to the next",
     )
