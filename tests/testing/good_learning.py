@@ -109,6 +109,30 @@ class ScalesByConstant(Trio):
         return x * self.scale.exp() if index == 0 else x
 
 
+class FixedNorm(nn.Module):
+    """Normalises by statistics that never move."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.running_mean
+
+
+class HoldsWhatIsFixed(Trio):
+    """Has a fixed norm in no stage, and a parameter of whole numbers."""
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__(in_channels)
+        self.norm = FixedNorm(8)
+        self.order = nn.Parameter(torch.arange(8).flip(0), requires_grad=False)
+        self.stages = (fk.Stage("one", ("one", "order")), fk.Stage("two"), fk.Stage("three"))
+
+    def after(self, index, x):
+        return self.norm(x)[:, self.order] if index == 0 else x
+
+
 GOOD = {
     "reader": Reader,
     "bag_of_words": BagOfWords,
@@ -116,4 +140,5 @@ GOOD = {
     "deep": Deep,
     "averages": Averages,
     "scales_by_constant": ScalesByConstant,
+    "holds_what_is_fixed": HoldsWhatIsFixed,
 }

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import AssemblyError, did_you_mean
 from fusionkit.model.anatomy import read_anatomy, trunk_of
 from fusionkit.policy.slots import Anatomy
+from fusionkit.testing.backbones.statistics import moves_statistics
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.words import some
@@ -144,7 +145,7 @@ def _homeless_norms(trunk: nn.Module, places: dict[str, set[tuple[int, str]]]) -
     """Gives the norms that no parameter gives a stage, and no block names."""
     names: dict[nn.Module, list[str]] = {}
     for name, module in trunk.named_modules(remove_duplicate=False):
-        if isinstance(getattr(module, "running_mean", None), Tensor):
+        if moves_statistics(module):
             names.setdefault(module, []).append(name)
     return [
         mine[0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.model.fused import FusedModel
+from fusionkit.testing.backbones.statistics import moves_statistics
 
 __all__ = ["BRANCH", "Place", "backbone_of", "places_of"]
 
@@ -40,8 +41,8 @@ class Place:
     @property
     def is_homeless_noise(self) -> bool:
         """Tells whether it is a dropout, by its class's name, or moves statistics, in no stage."""
-        moves = isinstance(getattr(self.module, "running_mean", None), Tensor)
-        return not self.stages and (moves or "drop" in type(self.module).__name__.lower())
+        drops = "drop" in type(self.module).__name__.lower()
+        return not self.stages and (drops or moves_statistics(self.module))
 
     def learns(self, learning: frozenset[str]) -> bool:
         """Tells whether it has parameters and all of them learn."""

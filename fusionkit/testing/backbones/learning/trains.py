@@ -151,7 +151,9 @@ def _readings(subject: BackboneSubject) -> dict[str, Reads]:
 
 def _without_history(subject: BackboneSubject) -> list[int]:
     """Gives the levels whose maps no gradient enters, though all parameters may learn."""
-    backbone = subject.copy().requires_grad_(True)
+    backbone = subject.copy()
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     with torch.enable_grad():
         features = backbone(subject.example(), subject.reads)
     return [n for n, value in enumerate(features.maps) if not value.requires_grad]
