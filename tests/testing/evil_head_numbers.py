@@ -264,7 +264,7 @@ EVIL_HEAD_NUMBERS = (
     Evil(FreshProjection, "forward_makes_no_weights", ("eval_is_deterministic", *ANSWERS_TWICE)),
     Evil(DropoutInEval, "eval_is_deterministic", ANSWERS_TWICE),
     Evil(DrawsForNothing, "eval_is_deterministic"),
-    Evil(MadeAtForward, "forward_makes_no_weights", (*MADE, *COPIES[1:])),
+    Evil(MadeAtForward, "forward_makes_no_weights", (*MADE, *COPIES[1:], "train_mode_works")),
     Evil(CountsInEval, "forward_makes_no_weights"),
     Evil(SeesBatchMates, "rows_are_independent", ("batch_of_one",)),
     Evil(PlainBatchNorm, "batch_of_one"),
