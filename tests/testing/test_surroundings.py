@@ -18,7 +18,7 @@ from fusionkit.testing.surroundings import put_back, settings
 
 ELSEWHERE = (
     *("seeds torch", "seeds numpy", "seeds Python", "warnings", "environment", "import path"),
-    *("a thread", "a file", "threads"),
+    *("a thread", "a file", "threads", "a note", "a text"),
 )
 ACTIONS = [name for name in MEDDLING if name not in ELSEWHERE]
 
