@@ -244,13 +244,3 @@ class MasksByABillion(Sound):
     def pool(self, x: Tensor) -> Tensor:
         vector = super().pool(x)
         return vector + (0 * vector).masked_fill(vector > 1e3, -1e9)
-
-
-@caught_by("runs_under_autocast", "under autocast to float16 the vector is not finite")
-class NormalisesNothing(Sound):
-    """Divides by a length of zero, but for a number that half precision does not have."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        vector = super().pool(x)
-        loud = (vector - 1e3).relu()
-        return vector + loud / (loud.amax(1, keepdim=True) + 1e-8)
