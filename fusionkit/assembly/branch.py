@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from os import fspath
+from pathlib import Path
 from typing import Any
 
-from fusionkit.assembly.factory import call_factory
+from fusionkit.assembly.factory import call_factory, reworded
 from fusionkit.assembly.lazy import shape_lazy_layers
 from fusionkit.assembly.options import check_options, makes_classifiers
 from fusionkit.assembly.uninitialised import build_uninitialised
 from fusionkit.assembly.unread import find_unread
-from fusionkit.assembly.weights import fill_trunk, refuse_pickle
+from fusionkit.assembly.weights import (
+    fill_trunk,
+    fits_trunk,
+    refuse_pickle,
+    warn_of_preparation,
+)
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
 from fusionkit.errors import AssemblyError, ConfigError
@@ -40,6 +47,44 @@ def build_backbone(
             which the caller fills.
     """
     source = _source(branch)
+    asks = branch.classifier is None and num_classes is not None
+    if asks and source is not None and load_weights:
+        backbone = _with_its_classifier(branch, factory, num_classes, source)
+        if backbone is None:
+            backbone = _make(branch, factory, None, source, load_weights)
+    else:
+        backbone = _make(branch, factory, num_classes, source, load_weights)
+    if branch.preprocessing is not None:
+        backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
+    if source is not None and load_weights:
+        fill_trunk(backbone, source, fresh=True)
+        if branch.preprocessing is None:
+            warn_of_preparation(source)
+    stages: Any = getattr(backbone, "stages", ())
+    if isinstance(stages, tuple) and not stages:
+        backbone.stages = measure_stages(backbone)
+    return backbone
+
+
+def _with_its_classifier(
+    branch: Branch, factory: Callable[..., Any], num_classes: int | None, source: Weights
+) -> Backbone | None:
+    """Gives a backbone with a classifier of so many classes, if the checkpoint has one."""
+    try:
+        backbone = _make(replace(branch, classifier=True), factory, num_classes, source, True)
+    except ConfigError:  # its factory makes none; whatever else is wrong is told without it
+        return None
+    return backbone if fits_trunk(backbone, source) else None
+
+
+def _make(
+    branch: Branch,
+    factory: Callable[..., Any],
+    num_classes: int | None,
+    source: Weights | None,
+    load_weights: bool,
+) -> Backbone:
+    """Calls the factory, and checks what it gave; a checkpoint of one's own is not loaded yet."""
     given = branch.weights if source is None else None
     assert given is None or isinstance(given, str)
     tag = given if load_weights else None
@@ -57,7 +102,13 @@ def build_backbone(
     empty = getattr(factory, "build_empty", None) if filled else None
 
     def build() -> Backbone:
-        built: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
+        try:
+            built: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
+        except ConfigError as error:
+            if tag is None or not Path(tag).exists():
+                raise
+            here = f"{str(error).rstrip('.')}. There is a {tag!r} here; as a path, write './{tag}'"
+            raise reworded(error, here) from error
         return built
 
     backbone = None
@@ -65,20 +116,13 @@ def build_backbone(
         backbone = call_factory(branch.backbone, empty, (), {**call, **deepcopy(options)})
     if backbone is None:
         backbone = build_uninitialised(build) if filled else build()
-    _check_backbone(backbone, branch, num_classes)
+    _check_backbone(backbone, branch, num_classes, makes_classifiers(factory))
     if tag is not None and backbone.weights is None:
         raise ConfigError(
             f"the factory was asked for the weights {tag!r} and left backbone.weights at None: "
             "there are no such weights (write weights=None for random ones, or the path of a "
             "safetensors file), or its author forgot to set it"
         )
-    if branch.preprocessing is not None:
-        backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
-    if source is not None and load_weights:
-        fill_trunk(backbone, source, fresh=True)
-    stages: Any = getattr(backbone, "stages", ())
-    if isinstance(stages, tuple) and not stages:
-        backbone.stages = measure_stages(backbone)
     return backbone
 
 
@@ -91,7 +135,9 @@ def _source(branch: Branch) -> Weights | None:
     return Weights(weights) if is_source(weights) else None
 
 
-def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> None:
+def _check_backbone(
+    backbone: Any, branch: Branch, num_classes: int | None, makes_new: bool
+) -> None:
     """Refuses what a factory must not give, before anything relies on it."""
     if not isinstance(backbone, Backbone):
         raise AssemblyError(
@@ -111,9 +157,10 @@ def _check_backbone(backbone: Any, branch: Branch, num_classes: int | None) -> N
             "asked for; the factory must pass it on and set `in_channels`"
         )
     if branch.classifier and backbone.num_classes != num_classes:
+        more = ", or give the path of weights that have one" if makes_new else ""
         raise ConfigError(
             f"it has no classifier of its own for {num_classes} classes; leave `classifier` out, "
-            "and the head makes a new one, or give the path of weights that have one"
+            f"and the head makes a new one{more}"
         )
     shape_lazy_layers(backbone)
 

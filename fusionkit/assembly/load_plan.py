@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,7 +18,7 @@ from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.weights import Weights
 from fusionkit.tensors.dtypes import DTYPES
 from fusionkit.tensors.match import plan_load, refuse_misfit
-from fusionkit.tensors.renaming import explain_renaming, find_renamings, rename
+from fusionkit.tensors.renaming import Renaming, explain_renaming, find_renamings, rename
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.resize import resize_tensor
 from fusionkit.tensors.source import TensorSource
@@ -26,6 +26,7 @@ from fusionkit.tensors.source import TensorSource
 __all__ = ["LoadPlan", "MisfitError", "plan_trunk", "wanted_shapes"]
 
 RGB = 3
+MOST_CHOICES = 3
 
 
 class MisfitError(CheckpointError):
@@ -100,21 +101,35 @@ class LoadPlan:
             return dict(self._weights.rename)
         found = find_renamings(self._theirs, self._ours)
         if len(found) > 1:
-            ways = " or ".join(f"rename={each.as_prefixes()!r}" for each in found[:3])
+            ways = " or ".join(self._choice(each, found) for each in found[:MOST_CHOICES])
             raise CheckpointError(
-                f"{self._title} holds more than one set of these tensors; say which with "
-                f"Weights({self._title!r}, {ways})"
+                f"{self._title} holds more than one set of these tensors; say which: {ways}"
             )
         if not found:
-            hint = explain_renaming(self._theirs, self._ours)
+            hint = self._explain()
             if hint:
                 raise CheckpointError(f"{self._title} does not fit: {hint}")
             return {}
         return found[0].as_prefixes()
 
+    def _choice(self, one: Renaming, ways: Sequence[Renaming]) -> str:
+        """Gives the code that takes one of several sets, and leaves the others."""
+        others = sorted({each.strip for each in ways if each != one})
+        ignore = [f"{each}*" for each in rename(others, one.as_prefixes()).values()]
+        more = f", ignore={ignore!r}" if ignore else ""
+        return f"Weights({self._title!r}, rename={one.as_prefixes()!r}{more})"
+
+    def _explain(self) -> str:
+        classes = None if self._backbone is None else self._backbone.num_classes
+        return explain_renaming(self._theirs, self._ours, classes)
+
     def _advise(self) -> str:
-        """Says what is wrong with the renaming that was asked for, or gives an empty string."""
-        said = ""
+        """Says what would fit instead, or gives an empty string."""
+        said = "" if self._backbone is None else _tell_mismatch(self.report, self._backbone)
+        if said:
+            return said
+        if not (self.report.missing or self.report.mismatched):
+            return said  # what is left over is not for want of a renaming
         unused = [old for old in self._weights.rename or () if not self._is_used(old)]
         if unused:
             said += f". No name in the file begins with {unused[0]!r:.120}"
@@ -122,7 +137,7 @@ class LoadPlan:
             found = find_renamings(self._theirs, self._ours)
             if len(found) == 1:
                 said += f". With rename={found[0].as_prefixes()!r} all names are found"
-            elif hint := explain_renaming(self._theirs, self._ours):
+            elif hint := self._explain():
                 said += f". What is nearest: {hint}"
         return said
 
@@ -185,3 +200,17 @@ def _resize(
             tensors[name] = resize_tensor(name, value, tuple(target.shape))
             resized.append((name, tuple(value.shape), tuple(target.shape)))
     return tuple(resized)
+
+
+def _tell_mismatch(report: LoadReport, backbone: Backbone) -> str:
+    """Says which setting a file of another shape was made with, if its first mismatch tells."""
+    for name, theirs, ours in report.mismatched[:1]:
+        if theirs[1:] == ours[1:] and ours[:1] == (backbone.num_classes,):
+            return (
+                f". Its classifier is of {theirs[0]} classes: write num_classes={theirs[0]}, or "
+                "classifier=False, and the head makes a new one"
+            )
+        first = name in backbone.first_layers and len(theirs) == len(ours) > 1
+        if first and (theirs[:1], theirs[2:]) == (ours[:1], ours[2:]):
+            return f". Its first layer is of {theirs[1]} channels: write in_channels={theirs[1]}"
+    return ""

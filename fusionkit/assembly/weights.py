@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,14 @@ from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.source import open_source
 from fusionkit.tensors.state import state_of
 
-__all__ = ["fill_module", "fill_trunk", "note_source", "refuse_pickle"]
+__all__ = [
+    "fill_module",
+    "fill_trunk",
+    "fits_trunk",
+    "note_source",
+    "refuse_pickle",
+    "warn_of_preparation",
+]
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
 LOG = logging.getLogger("fusionkit.weights")
@@ -49,6 +57,33 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
         ) from error
     note_source(backbone, weights, report)
     return report
+
+
+def fits_trunk(backbone: Backbone, weights: Weights) -> bool:
+    """Tells whether ``fill_trunk`` would find nothing wrong, as far as headers tell."""
+    try:
+        source = open_source(_locate(weights))
+        plan = LoadPlan(source, state_of(trunk_of(backbone)), weights, backbone)
+    except CheckpointError:
+        return False
+    return not plan.report.problems()
+
+
+def warn_of_preparation(weights: Weights) -> None:
+    """Warns where a folder says how its images were prepared, which comes with its name alone."""
+    folder = Path(weights.source)
+    config = folder / "config.json"
+    try:
+        told = config.is_file() and "pretrained_cfg" in config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        told = False
+    if told:
+        warnings.warn(
+            f"{config} says how images were prepared for these weights, but weights= takes the "
+            f"tensors alone, and images are prepared as for the provider's own; write the folder "
+            f"as the backbone, Branch('timm/local-dir:{folder}'), or say preprocessing=",
+            stacklevel=2,
+        )
 
 
 def fill_module(module: nn.Module, weights: Weights) -> LoadReport:

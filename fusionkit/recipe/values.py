@@ -44,7 +44,7 @@ class Branch:
         classifier: ``True`` keeps the provider's own classifier, so that the branch has
             logits; with weights of one's own it is made for ``num_classes`` classes, as in a
             fine-tuned checkpoint. ``False`` drops it; ``None`` keeps it exactly when the head
-            reads logits and it has ``num_classes`` classes.
+            reads logits and the weights have one of ``num_classes`` classes.
         freeze: what is frozen, and until when.
         lr: how fast it learns.
         preprocessing: takes the place of how the weights say their inputs were prepared, as a
@@ -213,7 +213,10 @@ def _check_classes(classes: object, count: int | None) -> tuple[str, ...]:
 
 
 def _check_weights(given: object) -> str | Weights | None:
-    weights = fspath(given) if isinstance(given, PathLike) else given
+    weights = given
+    if isinstance(given, PathLike):  # a path, and no tag, also without a folder
+        weights = fspath(given)
+        weights = weights if "/" in weights else f"./{weights}"
     if weights is None or isinstance(weights, Weights):
         return weights
     if not isinstance(weights, str) or not weights or not _is_one_line(weights):

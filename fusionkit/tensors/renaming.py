@@ -57,12 +57,17 @@ def find_renamings(theirs: Shapes, ours: Shapes) -> list[Renaming]:
     return [each for each in _candidates(theirs, ours) if _fits(each, theirs, ours)]
 
 
-def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
+def explain_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -> str:
     """Says under which renaming most of our names are found, or gives an empty string.
 
     That is worth telling only where it is more than half, and more than without one.
+
+    Args:
+        theirs: the shapes of a file's tensors by name.
+        ours: those of a module, of which each must be found.
+        outputs: how many classes the module tells apart, if it has a classifier.
     """
-    best = nearest_renaming(theirs, ours)
+    best = nearest_renaming(theirs, ours, outputs)
     if not best:
         return ""
     found = _found(best, theirs, ours)
@@ -71,6 +76,11 @@ def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
     if first is None:
         return f"{said}; if that is meant, write Weights(..., rename={best!r})"
     there = {new: theirs[old] for old, new in rename(list(theirs), best).items()}.get(first)
+    if outputs is not None and ours[first][:1] == (outputs,) and not there:
+        return (
+            f"{said}, but {first!r:.200} is missing: it has no classifier of {outputs} classes; "
+            f"without classifier=True the head makes a new one: Weights(..., rename={best!r})"
+        )
     what = f"has shape {there} in the file, {ours[first]} in the model" if there else "is missing"
     option = f"resize=[{first!r:.200}]" if there else "missing=[...]"
     return (
@@ -79,20 +89,27 @@ def explain_renaming(theirs: Shapes, ours: Shapes) -> str:
     )
 
 
-def nearest_renaming(theirs: Shapes, ours: Shapes) -> dict[str, str]:
+def nearest_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -> dict[str, str]:
     """Gives what would have to take the place of which beginnings for most of our names.
 
-    That may be several beginnings, where nothing is left over then. It is nothing where it is not
-    more than half of the names, and more than without.
+    That may be several beginnings, where nothing is left over then: a classifier, which trainers
+    call as they like, is known by its width. It is nothing where it is not more than half of the
+    names, and more than without.
     """
     ways: list[Renaming] = []
-    left = dict(ours)
+    left, free = dict(ours), dict(theirs)
     for _ in range(MOST_BEGINNINGS):
-        best = _best(theirs, left)
+        is_classifier = outputs is not None and {shape[:1] for shape in left.values()} == {
+            (outputs,)
+        }
+        best = _best(free if is_classifier else theirs, left, words=1 if is_classifier else 2)
         ways.append(best)
-        left = {n: shape for n, shape in left.items() if not _is_found(best, n, shape, theirs)}
-    found = {old: new for way in ways for old, new in way.as_prefixes().items()}
-    several = {old: found[old] for old in sorted(found, key=len, reverse=True)}
+        found = [n for n, shape in left.items() if _is_found(best, n, shape, theirs)]
+        for name in found:
+            free.pop(_original(best, name), None)
+            left.pop(name)
+    pairs = {old: new for way in ways for old, new in way.as_prefixes().items()}
+    several = {old: pairs[old] for old in sorted(pairs, key=len, reverse=True)}
     if len(_found(several, theirs, ours)) == len(ours):
         return several
     one = ways[0].as_prefixes()
@@ -101,8 +118,8 @@ def nearest_renaming(theirs: Shapes, ours: Shapes) -> dict[str, str]:
     return one if worth else {}
 
 
-def _best(theirs: Shapes, ours: Shapes) -> Renaming:
-    ways = [*_candidates(theirs, ours), Renaming()]
+def _best(theirs: Shapes, ours: Shapes, words: int = 2) -> Renaming:
+    ways = [*_candidates(theirs, ours, words), Renaming()]
     return max(ways, key=lambda each: _matched(each, theirs, ours))
 
 
@@ -113,12 +130,20 @@ def _found(prefixes: Mapping[str, str], theirs: Shapes, ours: Shapes) -> set[str
     return {name for old, name in new.items() if ours.get(name) == theirs[old]} - twice
 
 
-def _candidates(theirs: Shapes, ours: Shapes) -> list[Renaming]:
-    """Gives the renamings for which one name of ours speaks, the likeliest first."""
+def _candidates(theirs: Shapes, ours: Shapes, words: int = 2) -> list[Renaming]:
+    """Gives the renamings for which one name of ours speaks, the likeliest first.
+
+    Args:
+        theirs: the shapes of a file's tensors by name.
+        ours: those of a module.
+        words: how many of the last ones two names must share.
+    """
     found: Counter[Renaming] = Counter()
     for probe in _probes(ours):
-        ends = [probe, *_shorter(probe)]
+        ends = [probe, *_shorter(probe, words)]
         for name in theirs:
+            if name == probe:
+                continue
             if probe.endswith("." + name):
                 found[Renaming(add=probe.removesuffix(name))] += 1
                 continue
@@ -129,10 +154,10 @@ def _candidates(theirs: Shapes, ours: Shapes) -> list[Renaming]:
     return [each for each, _ in found.most_common(MOST_CANDIDATES)]
 
 
-def _shorter(name: str) -> list[str]:
-    """Gives what is left of a name without its first word, its first two, down to two words."""
+def _shorter(name: str, least: int) -> list[str]:
+    """Gives what is left of a name without its first word, its first two, down to the last ones."""
     words = name.split(".")
-    return [".".join(words[start:]) for start in range(1, len(words) - 1)]
+    return [".".join(words[start:]) for start in range(1, len(words) + 1 - least)]
 
 
 def _probes(ours: Shapes) -> Sequence[str]:

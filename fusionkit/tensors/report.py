@@ -124,7 +124,12 @@ def _nearest(theirs: str, ours: Sequence[str]) -> str:
     if len(theirs) > LONGEST_NAME:
         return ""
     near = get_close_matches(theirs, ours, n=1, cutoff=ALIKE)
-    return f" What is nearest to {theirs!r} in the model is {near[0]!r}" if near else ""
+    if not near:
+        return ""
+    return (
+        f" What is nearest to {theirs!r} in the model is {near[0]!r}, if it is the same layer: a "
+        "network built with other options has other ones"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import ast
 import hashlib
 import json
 import re
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,10 +72,53 @@ def test_two_copies_are_not_guessed_between(tmp_path):
         },
         path,
     )
-    with pytest.raises(fk.CheckpointError, match=r"more than one set .*rename=\{'encoder_[qk]\.'"):
+    with pytest.raises(fk.CheckpointError, match=r"more than one set .*rename=\{'encoder") as told:
         compose(path)
-    model = compose(fk.Weights(path, rename={"encoder_q.": ""}, ignore=["encoder_k.*"]))
+    (written,) = re.findall(r"Weights\([^()]*rename=\{'encoder_q\.': ''\}[^()]*\)", str(told.value))
+    model = compose(eval(f"fk.{written}", {"fk": fk}))
     assert_loaded(model, net)
+    assert {name.partition(".")[0] for name in report(model).ignored} == {"encoder_k"}
+
+
+def test_what_is_left_over_is_not_for_want_of_a_renaming(tmp_path):
+    _, state = trained()
+    path = tmp_path / "moco.safetensors"
+    sets = {f"{who}.{name}": value for who in ("q", "k") for name, value in state.items()}
+    save_file({name: value.clone() for name, value in sets.items()}, path)
+    with pytest.raises(fk.CheckpointError, match="6 that the model does not have") as told:
+        compose(fk.Weights(path, rename={"q.": ""}))
+    assert "With rename=" not in str(told.value)
+    assert "nearest: with" not in str(told.value)
+
+
+def test_a_first_layer_of_other_channels_is_told_as_what_to_write(tmp_path):
+    torch.manual_seed(3)
+    save_file(OddNet(in_channels=2).state_dict(), tmp_path / "n.safetensors")
+    with pytest.raises(
+        fk.CheckpointError, match=r"first layer is of 2 channels: write in_channels=2"
+    ):
+        compose(tmp_path / "n.safetensors")
+
+
+def test_a_name_without_a_folder_is_told_as_a_path(tmp_path, monkeypatch):
+    net, state = trained()
+    (tmp_path / "mine").mkdir()
+    save_file(state, tmp_path / "mine" / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert_loaded(compose(Path("mine")), net)
+    with pytest.raises(fk.ConfigError, match=r"There is a 'mine' here; as a path, write '\./mine'"):
+        fk.compose({"a": fk.Branch("timm/resnet10t", weights="mine")}, "concat", 2)
+
+
+def test_a_folder_that_tells_how_images_were_prepared_is_not_taken_without_a_word(tmp_path):
+    _, state = trained()
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0, 0, 0]}}')
+    with pytest.warns(UserWarning, match=r"prepared as for the provider's own; .*local-dir:"):
+        compose(str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compose(str(tmp_path), preprocessing=fk.Preprocessing(size=(16, 16)))
 
 
 def test_names_that_would_become_one_are_refused(tmp_path):

@@ -40,10 +40,44 @@ def test_its_classifier_is_kept(name, tmp_path):
         assert torch.equal(fk.load(tmp_path / "model")(images), trained(images))
 
 
+def test_a_head_that_reads_scores_takes_it_without_being_told(tmp_path):
+    trained = TRAINED["timm/resnet10t"]().eval()
+    whole, trunk, named = (tmp_path / f"{name}.safetensors" for name in ("a", "b", "c"))
+    state = trained.state_dict()
+    save_file(state, whole)
+    save_file({n: v for n, v in state.items() if not n.startswith("fc.")}, trunk)
+    save_file({n.replace("fc.", "net.head."): v for n, v in state.items()}, named)
+    images = torch.randn(2, 3, 64, 64)
+
+    def compose(path, classes=2, **more):
+        branch = fk.Branch("timm/resnet10t", weights=path, **more)
+        return fk.compose({"a": branch}, "mean_logits", classes).eval()
+
+    with torch.no_grad():
+        model = compose(whole)
+        assert torch.equal(model(images), trained(images))
+        assert model.recipe.branches["a"].classifier
+        fk.save(model, tmp_path / "model")
+        assert torch.equal(fk.load(tmp_path / "model")(images), trained(images))
+    for path, more in ((whole, {"classifier": False}), (whole, {"classes": 3}), (trunk, {})):
+        model = compose(path, **more)
+        assert not model.recipe.branches["a"].classifier
+        assert any(name.startswith("head.") for name, _ in model.named_parameters())
+    assert not compose(trunk, classes=1000).recipe.branches["a"].classifier
+    with pytest.raises(fk.CheckpointError, match=r"rename=\{'net\.head\.': 'fc\.'\}"):
+        compose(named, classifier=True)
+    renamed = fk.Weights(named, rename={"net.head.": "fc."})
+    with torch.no_grad():
+        assert torch.equal(compose(renamed)(images), trained(images))
+
+
 def test_another_count_than_the_models_does_not_fit(tmp_path):
     path = tmp_path / "trained.safetensors"
     save_file(TRAINED["timm/resnet10t"]().state_dict(), path)
-    with pytest.raises(fk.CheckpointError, match=r"2 of another shape \(fc\.weight: \(2, 512\)"):
+    with pytest.raises(
+        fk.CheckpointError,
+        match=r"2 of another shape \(fc\.weight: \(2, 512\).*of 2 classes: write num_classes=2, or",
+    ):
         fk.compose({"a": fk.Branch("timm/resnet10t", weights=path, classifier=True)}, "concat", 3)
 
 

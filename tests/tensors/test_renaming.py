@@ -78,6 +78,21 @@ def test_several_beginnings_are_told_and_not_taken():
     assert nearest_renaming(theirs, OURS) == {}
 
 
+def test_a_classifier_is_known_by_its_width():
+    theirs = {name.replace("fc.", "net.head."): shape for name, shape in OURS.items()}
+    ours = {**OURS, "fc.bias": (2,)}
+    theirs["net.head.bias"] = (2,)
+    assert nearest_renaming(theirs, ours, outputs=2) == {"net.head.": "fc."}
+    told = explain_renaming({f"net.{n}": s for n, s in OURS.items() if n[:2] != "fc"}, OURS, 2)
+    assert "'fc.weight' is missing: it has no classifier of 2 classes" in told
+
+
+def test_names_that_stay_are_not_renamed():
+    theirs = {name if name.startswith("stem") else f"net.{name}" for name in OURS}
+    shapes = {name: OURS[name.removeprefix("net.")] for name in theirs}
+    assert nearest_renaming(shapes, OURS) == {"net.": ""}
+
+
 def test_another_shape_is_no_evidence():
     theirs = {**prefixed("small."), "small.fc.weight": (3, 4), **prefixed("large.")}
     assert find_renamings(theirs, OURS) == [Renaming(strip="large.")]

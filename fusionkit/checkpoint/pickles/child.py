@@ -146,7 +146,7 @@ def _explain(said: str) -> str:
             "itself, with pickle_protocol=2, and this was written otherwise, or is damaged"
         )
     cause = said.partition(UNPICKLER)[2] or said  # what stands before advises to do without
-    first = next((line.strip() for line in cause.splitlines() if line.strip()), "")
+    first = next((line.strip() for line in cause.splitlines() if line.strip()), "it ends too soon")
     return f"torch's weights-only loader cannot read it: {first:.200}"
 
 
