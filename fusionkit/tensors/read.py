@@ -98,7 +98,7 @@ def _read(
     except EOFError as error:
         raise _cut(path, header) from error
     if digest is not None and digest.hexdigest() != sha256:
-        raise _changed(path)
+        raise _changed(path, digest.hexdigest())
     tensors = {name: space.value for (name, _), space in zip(entries, spaces, strict=True)}
     for (name, value), is_finite in zip(tensors.items(), seen, strict=True):
         if value.dtype is torch.bool and value.numel() and int(value.view(torch.uint8).max()) > 1:
@@ -135,8 +135,9 @@ def _cut(path: Path, header: Header) -> CheckpointError:
     )
 
 
-def _changed(path: Path) -> CheckpointError:
+def _changed(path: Path, found: str = "") -> CheckpointError:
+    is_now = f": it is {found}" if found else ""
     return CheckpointError(
-        f"{path} has changed since it was saved (its checksum differs); restore it from a copy, "
-        "or save the model again"
+        f"{path} has changed since it was saved (its checksum differs{is_now}); restore it from a "
+        "copy, save the model again, or correct the checksum that was given"
     )

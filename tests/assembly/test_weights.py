@@ -209,7 +209,7 @@ def test_a_checksum_is_held_against_the_file(tmp_path):
     save_file(state, path)
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     assert_loaded(compose(fk.Weights(path, sha256=right)), net)
-    with pytest.raises(fk.CheckpointError, match="checksum differs"):
+    with pytest.raises(fk.CheckpointError, match=f"checksum differs: it is {right}"):
         compose(fk.Weights(path, sha256=right.replace(right[0], "0" if right[0] != "0" else "1")))
 
 
