@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from os import fspath
-from pathlib import Path
 from typing import Any
+
+import torch
 
 from fusionkit.assembly.factory import call_factory, reworded
 from fusionkit.assembly.lazy import shape_lazy_layers
@@ -16,6 +18,7 @@ from fusionkit.assembly.uninitialised import build_uninitialised
 from fusionkit.assembly.unread import find_unread
 from fusionkit.assembly.weights import (
     fill_trunk,
+    find_classifier,
     fits_trunk,
     refuse_pickle,
     warn_of_preparation,
@@ -49,9 +52,10 @@ def build_backbone(
     source = _source(branch)
     asks = branch.classifier is None and num_classes is not None
     if asks and source is not None and load_weights:
-        backbone = _with_its_classifier(branch, factory, num_classes, source)
-        if backbone is None:
-            backbone = _make(branch, factory, None, source, load_weights)
+        backbone = _make(branch, factory, None, source, load_weights)
+        if kept := find_classifier(backbone, source):
+            found = _with_its_classifier(branch, factory, num_classes, kept)
+            backbone, source = (backbone, source) if found is None else (found, kept)
     else:
         backbone = _make(branch, factory, num_classes, source, load_weights)
     if branch.preprocessing is not None:
@@ -69,10 +73,11 @@ def build_backbone(
 def _with_its_classifier(
     branch: Branch, factory: Callable[..., Any], num_classes: int | None, source: Weights
 ) -> Backbone | None:
-    """Gives a backbone with a classifier of so many classes, if the checkpoint has one."""
+    """Gives a backbone with a classifier of so many classes, if the checkpoint's is one."""
     try:
-        backbone = _make(replace(branch, classifier=True), factory, num_classes, source, True)
-    except ConfigError:  # its factory makes none; whatever else is wrong is told without it
+        with torch.random.fork_rng(devices=[]):  # what is drawn later does not depend on the trial
+            backbone = _make(replace(branch, classifier=True), factory, num_classes, source, True)
+    except ConfigError:  # its factory makes none
         return None
     return backbone if fits_trunk(backbone, source) else None
 
@@ -105,7 +110,7 @@ def _make(
         try:
             built: Backbone = call_factory(branch.backbone, factory, (), {**call, **options})
         except ConfigError as error:
-            if tag is None or not Path(tag).exists():
+            if tag is None or not os.path.exists(tag):
                 raise
             here = f"{str(error).rstrip('.')}. There is a {tag!r} here; as a path, write './{tag}'"
             raise reworded(error, here) from error

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import Any
 
 import torch
@@ -18,7 +19,13 @@ from fusionkit.model.anatomy import trunk_of
 from fusionkit.recipe.weights import Weights
 from fusionkit.tensors.dtypes import DTYPES
 from fusionkit.tensors.match import plan_load, refuse_misfit
-from fusionkit.tensors.renaming import Renaming, explain_renaming, find_renamings, rename
+from fusionkit.tensors.renaming import (
+    Renaming,
+    explain_renaming,
+    find_renamings,
+    is_classifier,
+    rename,
+)
 from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.resize import resize_tensor
 from fusionkit.tensors.source import TensorSource
@@ -115,7 +122,7 @@ class LoadPlan:
     def _choice(self, one: Renaming, ways: Sequence[Renaming]) -> str:
         """Gives the code that takes one of several sets, and leaves the others."""
         others = sorted({each.strip for each in ways if each != one})
-        ignore = [f"{each}*" for each in rename(others, one.as_prefixes()).values()]
+        ignore = [f"{escape(each)}*" for each in rename(others, one.as_prefixes()).values()]
         more = f", ignore={ignore!r}" if ignore else ""
         return f"Weights({self._title!r}, rename={one.as_prefixes()!r}{more})"
 
@@ -152,11 +159,14 @@ def wanted_shapes(
         flexible: globs over names whose shapes may differ.
     """
     count = Counter(map(id, targets.values()))
-    return {
-        name: tuple(value.shape)
+    first = {id(value): name for name, value in reversed(list(targets.items()))}
+    wanted = {
+        name: value
         for name, value in targets.items()
-        if count[id(value)] == 1 and not any(fnmatchcase(name, glob) for glob in flexible)
+        if first[id(value)] == name and not any(fnmatchcase(name, glob) for glob in flexible)
     }
+    untied = {name: value for name, value in wanted.items() if count[id(value)] == 1}
+    return {name: tuple(value.shape) for name, value in (untied or wanted).items()}
 
 
 def _renamed(
@@ -204,8 +214,9 @@ def _resize(
 
 def _tell_mismatch(report: LoadReport, backbone: Backbone) -> str:
     """Says which setting a file of another shape was made with, if its first mismatch tells."""
+    wanted = {name: ours for name, _, ours in report.mismatched}
     for name, theirs, ours in report.mismatched[:1]:
-        if theirs[1:] == ours[1:] and ours[:1] == (backbone.num_classes,):
+        if theirs[1:] == ours[1:] and is_classifier(wanted, backbone.num_classes):
             return (
                 f". Its classifier is of {theirs[0]} classes: write num_classes={theirs[0]}, or "
                 "classifier=False, and the head makes a new one"

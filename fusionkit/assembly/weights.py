@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from torch import nn
@@ -61,12 +62,37 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
 
 def fits_trunk(backbone: Backbone, weights: Weights) -> bool:
     """Tells whether ``fill_trunk`` would find nothing wrong, as far as headers tell."""
+    report = _report(backbone, weights)
+    return report is not None and not report.problems()
+
+
+def find_classifier(backbone: Backbone, weights: Weights) -> Weights | None:
+    """Gives the weights as they are to be taken where a backbone would leave out a classifier.
+
+    Args:
+        backbone: without a classifier.
+        weights: if the trunk is found there, the words before its names stand before a classifier
+            too, or nothing does.
+    """
+    report = _report(backbone, weights)
+    if report is None:
+        return None
+    dropped = [
+        name
+        for name in report.ignored
+        if any(fnmatchcase(name, glob) for glob in backbone.dropped_keys)
+        and not any(fnmatchcase(name, glob) for glob in weights.ignore)
+    ]
+    return replace(weights, rename=report.renamed) if dropped else None
+
+
+def _report(backbone: Backbone, weights: Weights) -> LoadReport | None:
+    """Says what ``fill_trunk`` would do; nothing where it would raise an error first."""
     try:
         source = open_source(_locate(weights))
-        plan = LoadPlan(source, state_of(trunk_of(backbone)), weights, backbone)
+        return LoadPlan(source, state_of(trunk_of(backbone)), weights, backbone).report
     except CheckpointError:
-        return False
-    return not plan.report.problems()
+        return None
 
 
 def warn_of_preparation(weights: Weights) -> None:

@@ -18,7 +18,7 @@ from fusionkit.policy.freeze import Freeze
 from fusionkit.policy.lr import LR
 from fusionkit.preprocessing import Preprocessing
 from fusionkit.recipe.plain import copy_plain
-from fusionkit.recipe.weights import Weights
+from fusionkit.recipe.weights import Weights, is_source
 
 __all__ = ["Branch", "Head", "Recipe"]
 
@@ -216,7 +216,7 @@ def _check_weights(given: object) -> str | Weights | None:
     weights = given
     if isinstance(given, PathLike):  # a path, and no tag, also without a folder
         weights = fspath(given)
-        weights = weights if "/" in weights else f"./{weights}"
+        weights = weights if is_source(weights) else f"./{weights}"
     if weights is None or isinstance(weights, Weights):
         return weights
     if not isinstance(weights, str) or not weights or not _is_one_line(weights):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
+from torch import nn
+
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.fused import FusedModel
 from fusionkit.surgery.subject import check_branch, check_model
@@ -13,6 +15,8 @@ from fusionkit.tensors.report import LoadReport
 from fusionkit.tensors.state import state_of
 
 __all__ = ["copy_matching"]
+
+MAPPINGS = (nn.ModuleDict, nn.ParameterDict)
 
 
 def copy_matching(
@@ -87,13 +91,23 @@ def _refuse_shared(ours: FusedModel, theirs: FusedModel, names: Collection[str])
     if one.keys() == other.keys():
         return
     known = one.keys() | other.keys()
-    shared = [each for each in names if each.startswith("head.") and not known & {*each.split(".")}]
+    read = [name for name in names if name.startswith("head.")]
+    shared = [name for name in read if not _is_ones(ours, name, known)]
     if shared:
         raise CheckpointError(
             f"{min(shared)!r:.200} has learned from the branches {', '.join(sorted(one))}, but "
             f"would read {', '.join(sorted(other))}. Nothing was copied; leave the head out with "
             "head=False, or name in except_for what is to be copied all the same"
         )
+
+
+def _is_ones(model: FusedModel, name: str, branches: Collection[str]) -> bool:
+    """Tells whether a tensor lies in a mapping of the head's, under the name of a branch."""
+    words = name.split(".")
+    return any(
+        word in branches and isinstance(model.get_submodule(".".join(words[:depth])), MAPPINGS)
+        for depth, word in enumerate(words)
+    )
 
 
 def _literally(name: str) -> str:

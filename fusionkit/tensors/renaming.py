@@ -16,6 +16,7 @@ __all__ = [
     "Shapes",
     "explain_renaming",
     "find_renamings",
+    "is_classifier",
     "nearest_renaming",
     "rename",
 ]
@@ -54,7 +55,8 @@ def find_renamings(theirs: Shapes, ours: Shapes) -> list[Renaming]:
     """
     if not ours or _fits(Renaming(), theirs, ours):
         return [Renaming()]
-    return [each for each in _candidates(theirs, ours) if _fits(each, theirs, ours)]
+    fitting = [each for each in _candidates(theirs, ours) if _fits(each, theirs, ours)]
+    return [each for each in fitting if not (each.strip and each.add)] or fitting
 
 
 def explain_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -> str:
@@ -76,7 +78,8 @@ def explain_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -
     if first is None:
         return f"{said}; if that is meant, write Weights(..., rename={best!r})"
     there = {new: theirs[old] for old, new in rename(list(theirs), best).items()}.get(first)
-    if outputs is not None and ours[first][:1] == (outputs,) and not there:
+    lacking = {name: shape for name, shape in ours.items() if name not in found}
+    if is_classifier(lacking, outputs) and not there:
         return (
             f"{said}, but {first!r:.200} is missing: it has no classifier of {outputs} classes; "
             f"without classifier=True the head makes a new one: Weights(..., rename={best!r})"
@@ -99,12 +102,12 @@ def nearest_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -
     ways: list[Renaming] = []
     left, free = dict(ours), dict(theirs)
     for _ in range(MOST_BEGINNINGS):
-        is_classifier = outputs is not None and {shape[:1] for shape in left.values()} == {
-            (outputs,)
-        }
-        best = _best(free if is_classifier else theirs, left, words=1 if is_classifier else 2)
+        last = is_classifier(left, outputs)
+        best = _best(free if last else theirs, left, words=1 if last else 2)
         ways.append(best)
         found = [n for n, shape in left.items() if _is_found(best, n, shape, theirs)]
+        if not found:
+            break
         for name in found:
             free.pop(_original(best, name), None)
             left.pop(name)
@@ -116,6 +119,12 @@ def nearest_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -
     count = len(_found(one, theirs, ours))
     worth = 2 * count > len(ours) and count > _matched(Renaming(), theirs, ours)
     return one if worth else {}
+
+
+def is_classifier(shapes: Shapes, outputs: int | None) -> bool:
+    """Tells whether these are the tensors of one layer that gives so many scores."""
+    layers = {name.rpartition(".")[0] for name in shapes}
+    return len(layers) == 1 and all(shape[:1] == (outputs,) for shape in shapes.values())
 
 
 def _best(theirs: Shapes, ours: Shapes, words: int = 2) -> Renaming:

@@ -108,6 +108,9 @@ def test_a_name_without_a_folder_is_told_as_a_path(tmp_path, monkeypatch):
     assert_loaded(compose(Path("mine")), net)
     with pytest.raises(fk.ConfigError, match=r"There is a 'mine' here; as a path, write '\./mine'"):
         fk.compose({"a": fk.Branch("timm/resnet10t", weights="mine")}, "concat", 2)
+    with pytest.raises(fk.ConfigError, match="has no weights 'xxx"):
+        fk.compose({"a": fk.Branch("timm/resnet10t", weights="x" * 300)}, "concat", 2)
+    assert fk.Branch("odd/odd", weights=Path("a.safetensors")).weights == "a.safetensors"
 
 
 def test_a_folder_that_tells_how_images_were_prepared_is_not_taken_without_a_word(tmp_path):
@@ -201,6 +204,23 @@ def test_a_tied_tensor_may_have_any_of_its_names(tmp_path):
     backbone = build({"a": fk.Branch("odd/tied", weights=path)}).branches["a"]
     assert torch.equal(backbone.two.weight, net.two.weight)
     assert backbone.three.weight is backbone.two.weight
+
+
+def test_a_trunk_of_which_all_is_tied_is_found_too(tmp_path):
+    class Twice(OddNet):
+        def __init__(self):
+            super().__init__()
+            self.again = torch.nn.ModuleList([self.one, self.two, self.three])
+
+    def factory(*, in_channels, weights, num_classes):
+        return Twice()
+
+    net, path = Twice(), tmp_path / "n.safetensors"
+    state = {n: v.clone() for n, v in net.state_dict().items()}
+    save_file({f"module.{name}": value for name, value in state.items()}, path)
+    branch = fk.Branch("odd/twice", weights=path)
+    model = fk.compose({"a": branch}, "odd/sum", 5, catalog=odd_catalog({"twice": factory}))
+    assert torch.equal(model.branches["a"].two.weight, net.two.weight)
 
 
 def test_a_checksum_is_held_against_the_file(tmp_path):

@@ -71,6 +71,43 @@ def test_a_head_that_reads_scores_takes_it_without_being_told(tmp_path):
         assert torch.equal(compose(renamed)(images), trained(images))
 
 
+def test_a_trunk_alone_gets_a_classifier_that_learns(tmp_path):
+    state = TRAINED["timm/resnet10t"]().state_dict()
+    path = tmp_path / "trunk.safetensors"
+    save_file({n: v for n, v in state.items() if not n.startswith("fc.")}, path)
+    weights = fk.Weights(path, missing=["fc.*"])
+    branch = fk.Branch("timm/resnet10t", weights=weights, freeze=fk.Freeze.all())
+    torch.manual_seed(1)
+    model = fk.compose({"a": branch}, "mean_logits", 2)
+    assert not model.recipe.branches["a"].classifier
+    assert any(each.requires_grad for each in model.parameters())
+
+
+def test_words_before_the_trunk_alone_hide_no_classifier(tmp_path):
+    trained = TRAINED["timm/resnet10t"]().eval()
+    path = tmp_path / "wrapped.safetensors"
+    state = trained.state_dict().items()
+    save_file({n if n.startswith("fc.") else f"backbone.{n}": v for n, v in state}, path)
+    model = fk.compose({"a": fk.Branch("timm/resnet10t", weights=path)}, "mean_logits", 2).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(images), trained(images))
+    ignored = fk.Weights(path, ignore=["fc.*"])
+    model = fk.compose({"a": fk.Branch("timm/resnet10t", weights=ignored)}, "mean_logits", 2)
+    assert not model.recipe.branches["a"].classifier
+
+
+def test_what_is_drawn_after_does_not_depend_on_the_file(tmp_path):
+    state, drawn = TRAINED["timm/resnet10t"]().state_dict(), []
+    for name, left_out in (("whole", "nothing"), ("trunk", "fc.")):
+        path = tmp_path / f"{name}.safetensors"
+        save_file({n: v for n, v in state.items() if not n.startswith(left_out)}, path)
+        torch.manual_seed(1)
+        fk.compose({"a": fk.Branch("timm/resnet10t", weights=path)}, "mean_logits", 7)
+        drawn.append(torch.rand(1))
+    assert torch.equal(*drawn)
+
+
 def test_another_count_than_the_models_does_not_fit(tmp_path):
     path = tmp_path / "trained.safetensors"
     save_file(TRAINED["timm/resnet10t"]().state_dict(), path)

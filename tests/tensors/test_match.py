@@ -70,7 +70,7 @@ def spoil(tensors: dict[str, Tensor], how: str) -> dict[str, Tensor]:
 
 NEAR_NAME = (
     r"file does not fit: 1 missing in the file \(2\.bias\); 1 that the model does not have "
-    r"\(2\.bia\)\. What is nearest to '2\.bia' in the model is '2\.bias'$"
+    r"\(2\.bia\)\. What is nearest to '2\.bia' in the model is '2\.bias', if"
 )
 
 

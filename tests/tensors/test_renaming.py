@@ -67,6 +67,12 @@ def test_words_that_take_the_place_of_others_are_found():
     assert found.as_prefixes() == {"net.": ""}
 
 
+def test_what_only_stands_before_goes_before_what_takes_a_place():
+    ours = prefixed("net.")
+    theirs = {**prefixed("module.net."), **prefixed("module.net_ema.")}
+    assert find_renamings(theirs, ours) == [Renaming(strip="module.")]
+
+
 def test_several_beginnings_are_told_and_not_taken():
     theirs = {f"net.{name.replace('layer.', 'blocks.')}": shape for name, shape in OURS.items()}
     assert find_renamings(theirs, OURS) == []
@@ -85,6 +91,8 @@ def test_a_classifier_is_known_by_its_width():
     assert nearest_renaming(theirs, ours, outputs=2) == {"net.head.": "fc."}
     told = explain_renaming({f"net.{n}": s for n, s in OURS.items() if n[:2] != "fc"}, OURS, 2)
     assert "'fc.weight' is missing: it has no classifier of 2 classes" in told
+    theirs = {f"net.{name}": shape for name, shape in OURS.items() if name != "stem.weight"}
+    assert "no classifier" not in explain_renaming(theirs, OURS, outputs=2)
 
 
 def test_names_that_stay_are_not_renamed():

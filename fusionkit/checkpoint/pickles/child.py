@@ -26,7 +26,7 @@ from fusionkit.tensors.write import write_tensors
 
 __all__ = ["main"]
 
-MOST_KINDS = 50
+MOST_KINDS = 100
 """Of settings, for each of which the file is opened once more."""
 SPARE = 512 << 20
 COPIES = 4
@@ -121,7 +121,8 @@ def _load(source: Path) -> object:
         except Exception as error:  # the loader raises whatever a damaged file makes it raise
             refused = REFUSED.search(str(error))
             more = stand_in(refused[1]) if refused else []
-            if not more or more[0] in stood_for or len(stood_for) > MOST_KINDS:
+            again = {name for _, name in more} & {name for _, name in stood_for}
+            if not more or again or len(stood_for) > MOST_KINDS:
                 raise CheckpointError(_explain(str(error))) from error
             stood_for += more
 

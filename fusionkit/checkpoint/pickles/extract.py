@@ -13,6 +13,8 @@ from fusionkit.errors import CheckpointError
 
 __all__ = ["Extract", "extract"]
 
+ARRAY = "multiarray._reconstruct"
+"""What an array of numpy is rebuilt by."""
 MOST_COPIES = 16
 """How many times a file's size its tensors may take where several names share one."""
 
@@ -41,7 +43,8 @@ def extract(state: Mapping[str, Any], size: int) -> Extract:
             a shape of any size.
 
     Raises:
-        CheckpointError: a tensor is larger than the file, or of a kind that no tensor file holds.
+        CheckpointError: there are arrays of numpy; or a tensor is larger than the file, or of a
+            kind that no tensor file holds.
     """
     tensors: dict[str, Tensor] = {}
     dropped: dict[str, str] = {}
@@ -49,7 +52,12 @@ def extract(state: Mapping[str, Any], size: int) -> Extract:
     first: set[tuple[object, ...]] = set()
     for name, value in state.items():
         if not isinstance(value, Tensor):
-            dropped[name] = type(value).__name__
+            dropped[name] = getattr(value, "stands_for", type(value).__name__)
+            if dropped[name].endswith(ARRAY):
+                raise CheckpointError(
+                    f"{name!r:.200} is an array of numpy among the tensors, which torch's "
+                    "weights-only loader does not read; ask its author for tensors alone"
+                )
             continue
         plain = _check(name, value, size)
         memory = _memory(plain)

@@ -11,7 +11,13 @@ StandIn: TypeAlias = tuple[Callable[..., Any], str]
 
 
 class NotWeights:
-    """Takes whatever a pickle gives it, and does nothing."""
+    """Takes whatever a pickle gives it, and does nothing.
+
+    Attributes:
+        stands_for: what is named in the pickle.
+    """
+
+    stands_for = "a setting"
 
     def __new__(cls, *arguments: Any, **options: Any) -> NotWeights:
         """Makes one, whatever the thing that it stands for would have been made of."""
@@ -47,4 +53,6 @@ def stand_in(name: str) -> list[StandIn]:
     Args:
         name: dotted, such as ``"pathlib.PosixPath"``, which is not looked up.
     """
-    return [(NotWeights, name)] if name.partition(".")[0] in MODULES else []
+    if name.partition(".")[0] not in MODULES:
+        return []
+    return [(type("NotWeights", (NotWeights,), {"stands_for": name}), name)]

@@ -88,7 +88,11 @@ def test_settings_beside_the_tensors_are_in_nobodys_way(ask, kind, old):
 
 def test_a_setting_among_the_tensors_is_left_out(ask):
     answer = ask({"weight": torch.ones(2), "best": numpy.float32(0.5)})
-    assert answer["dropped"] == {"best": "NotWeights"}
+    ((name, what),) = answer["dropped"].items()
+    assert name == "best"
+    assert what.endswith("multiarray.scalar")
+    said = ask({"weight": torch.ones(2), "scale": numpy.ones(2)})["error"]
+    assert said.startswith("'scale' is an array of numpy among the tensors")
 
 
 def test_nothing_of_a_setting_is_built(ask, tmp_path):
