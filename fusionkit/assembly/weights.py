@@ -67,23 +67,22 @@ def fits_trunk(backbone: Backbone, weights: Weights) -> bool:
 
 
 def find_classifier(backbone: Backbone, weights: Weights) -> Weights | None:
-    """Gives the weights as they are to be taken where a backbone would leave out a classifier.
+    """Gives the weights as they are to be taken where something besides the trunk is in them.
 
     Args:
         backbone: without a classifier.
-        weights: if the trunk is found there, the words before its names stand before a classifier
-            too, or nothing does.
+        weights: what stands before the trunk's names there stands before a classifier's too, or
+            nothing does.
     """
     report = _report(backbone, weights)
     if report is None:
         return None
-    dropped = [
+    left_over = [
         name
-        for name in report.ignored
-        if any(fnmatchcase(name, glob) for glob in backbone.dropped_keys)
-        and not any(fnmatchcase(name, glob) for glob in weights.ignore)
+        for name in (*report.ignored, *report.unexpected)
+        if not any(fnmatchcase(name, glob) for glob in weights.ignore)
     ]
-    return replace(weights, rename=report.renamed) if dropped else None
+    return replace(weights, rename=report.renamed) if left_over else None
 
 
 def _report(backbone: Backbone, weights: Weights) -> LoadReport | None:

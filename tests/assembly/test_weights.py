@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from odd_toys import OddNet, Tied, build, images, odd_catalog
+from odd_toys import Classifies, OddNet, Tied, build, images, odd_catalog
 from safetensors.torch import save_file
 
 import fusionkit as fk
@@ -221,6 +221,16 @@ def test_a_trunk_of_which_all_is_tied_is_found_too(tmp_path):
     branch = fk.Branch("odd/twice", weights=path)
     model = fk.compose({"a": branch}, "odd/sum", 5, catalog=odd_catalog({"twice": factory}))
     assert torch.equal(model.branches["a"].two.weight, net.two.weight)
+
+
+def test_a_classifier_that_no_key_declares_is_kept_for_a_head_that_reads_it(tmp_path):
+    torch.manual_seed(3)
+    net, path = Classifies(3, 5), tmp_path / "n.safetensors"
+    save_file(net.state_dict(), path)
+    model = build({"a": fk.Branch("odd/classifies", weights=path)}, "odd/logits")
+    assert torch.equal(model.branches["a"].fc.weight, net.fc.weight)
+    with pytest.raises(fk.CheckpointError, match=r"does not have \(fc"):
+        build({"a": fk.Branch("odd/classifies", weights=path, classifier=False)})
 
 
 def test_a_checksum_is_held_against_the_file(tmp_path):
