@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from dataclasses import replace
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
+MAX_CONFIG = 10_000_000
 LOG = logging.getLogger("fusionkit.weights")
 
 
@@ -52,6 +54,10 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
     try:
         report = _fill(trunk_of(backbone), weights, backbone, fresh=fresh)
     except MisfitError as error:
+        if name := _name_of_whole(weights):
+            raise CheckpointError(
+                f"{error}. As a whole, with its config.json, this folder is Branch({name!r})"
+            ) from error
         raise CheckpointError(
             f"{error}. A weights file holds the trunk's own names, as its provider saves them; "
             "exceptions are named in Weights(..., ignore=[...], missing=[...], resize=[...])"
@@ -96,19 +102,29 @@ def _report(backbone: Backbone, weights: Weights) -> LoadReport | None:
 
 def warn_of_preparation(weights: Weights) -> None:
     """Warns where a folder says how its images were prepared, which comes with its name alone."""
-    folder = Path(weights.source)
-    config = folder / "config.json"
-    try:
-        told = config.is_file() and "pretrained_cfg" in config.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        told = False
-    if told:
+    name = _name_of_whole(weights)
+    if name:
         warnings.warn(
-            f"{config} says how images were prepared for these weights, but weights= takes the "
-            f"tensors alone, and images are prepared as for the provider's own; write the folder "
-            f"as the backbone, Branch('timm/local-dir:{folder}'), or say preprocessing=",
+            f"{weights.source} says how images were prepared for these weights, but weights= takes "
+            "the tensors alone, and images are prepared as for the provider's own; write the "
+            f"folder as the backbone, Branch({name!r}), or say preprocessing=",
             stacklevel=2,
         )
+
+
+def _name_of_whole(weights: Weights) -> str:
+    """Gives the backbone's name for a folder that describes its model, or nothing."""
+    config = Path(weights.source) / "config.json"
+    try:
+        if not config.is_file() or config.stat().st_size > MAX_CONFIG:
+            return ""
+        told = json.loads(config.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    for key, provider in (("pretrained_cfg", "timm"), ("model_type", "hf")):
+        if isinstance(told, dict) and key in told:
+            return f"{provider}/local-dir:{weights.source}"
+    return ""
 
 
 def fill_module(module: nn.Module, weights: Weights) -> LoadReport:

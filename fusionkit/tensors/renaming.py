@@ -25,6 +25,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 MOST_CANDIDATES = 100
 MOST_BEGINNINGS = 4
+MOST_NAMES = 20_000
+"""Of a file: with more, advice would take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ def nearest_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -
     call as they like, is known by its width. It is nothing where it is not more than half of the
     names, and more than without.
     """
+    if len(theirs) > MOST_NAMES:
+        return {}
     ways: list[Renaming] = []
     left, free = dict(ours), dict(theirs)
     for _ in range(MOST_BEGINNINGS):

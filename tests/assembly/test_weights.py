@@ -119,6 +119,11 @@ def test_a_folder_that_tells_how_images_were_prepared_is_not_taken_without_a_wor
     (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0, 0, 0]}}')
     with pytest.warns(UserWarning, match=r"prepared as for the provider's own; .*local-dir:"):
         compose(str(tmp_path))
+    save_file({"other": torch.ones(1)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(fk.CheckpointError, match=r"this folder is Branch\('hf/local-dir:/"):
+        compose(str(tmp_path))
+    save_file(state, tmp_path / "model.safetensors")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         compose(str(tmp_path), preprocessing=fk.Preprocessing(size=(16, 16)))
