@@ -156,9 +156,9 @@ def _seal(folder: Path, chance: Random) -> None:
     try:
         files = json.loads(manifest.read_bytes())["files"]
         names = [name for name in files if (folder / name).is_file()]
+        sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     except (ValueError, KeyError, TypeError, OSError, RecursionError):
-        return
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+        return  # or it names what cannot be read, such as /proc/self/mem
     if chance.random() < 0.1:
         return  # a manifest that was mutated stays so
     manifest.unlink()
