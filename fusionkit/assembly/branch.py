@@ -21,8 +21,8 @@ from fusionkit.assembly.weights import (
     find_classifier,
     fits_trunk,
     refuse_pickle,
-    warn_of_preparation,
 )
+from fusionkit.assembly.whole_folder import warn_of_preparation
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
 from fusionkit.errors import AssemblyError, ConfigError

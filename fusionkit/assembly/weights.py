@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import warnings
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +11,7 @@ from torch import nn
 
 from fusionkit.assembly.hub import fetch
 from fusionkit.assembly.load_plan import LoadPlan, MisfitError
+from fusionkit.assembly.whole_folder import name_of_whole
 from fusionkit.backbone.contract import Backbone
 from fusionkit.errors import CheckpointError, ConfigError
 from fusionkit.model.anatomy import trunk_of
@@ -30,11 +29,9 @@ __all__ = [
     "fits_trunk",
     "note_source",
     "refuse_pickle",
-    "warn_of_preparation",
 ]
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
-MAX_CONFIG = 10_000_000
 LOG = logging.getLogger("fusionkit.weights")
 
 
@@ -54,7 +51,7 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
     try:
         report = _fill(trunk_of(backbone), weights, backbone, fresh=fresh)
     except MisfitError as error:
-        if name := _name_of_whole(weights):
+        if name := name_of_whole(weights):
             raise CheckpointError(
                 f"{error}. As a whole, with its config.json, this folder is Branch({name!r})"
             ) from error
@@ -98,33 +95,6 @@ def _report(backbone: Backbone, weights: Weights) -> LoadReport | None:
         return LoadPlan(source, state_of(trunk_of(backbone)), weights, backbone).report
     except CheckpointError:
         return None
-
-
-def warn_of_preparation(weights: Weights) -> None:
-    """Warns where a folder says how its images were prepared, which comes with its name alone."""
-    name = _name_of_whole(weights)
-    if name:
-        warnings.warn(
-            f"{weights.source} says how images were prepared for these weights, but weights= takes "
-            "the tensors alone, and images are prepared as for the provider's own; write the "
-            f"folder as the backbone, Branch({name!r}), or say preprocessing=",
-            stacklevel=2,
-        )
-
-
-def _name_of_whole(weights: Weights) -> str:
-    """Gives the backbone's name for a folder that describes its model, or nothing."""
-    config = Path(weights.source) / "config.json"
-    try:
-        if not config.is_file() or config.stat().st_size > MAX_CONFIG:
-            return ""
-        told = json.loads(config.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return ""
-    for key, provider in (("pretrained_cfg", "timm"), ("model_type", "hf")):
-        if isinstance(told, dict) and key in told:
-            return f"{provider}/local-dir:{weights.source}"
-    return ""
 
 
 def fill_module(module: nn.Module, weights: Weights) -> LoadReport:

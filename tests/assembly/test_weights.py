@@ -6,7 +6,6 @@ import ast
 import hashlib
 import json
 import re
-import warnings
 from pathlib import Path
 
 import pytest
@@ -111,22 +110,6 @@ def test_a_name_without_a_folder_is_told_as_a_path(tmp_path, monkeypatch):
     with pytest.raises(fk.ConfigError, match="has no weights 'xxx"):
         fk.compose({"a": fk.Branch("timm/resnet10t", weights="x" * 300)}, "concat", 2)
     assert fk.Branch("odd/odd", weights=Path("a.safetensors")).weights == "a.safetensors"
-
-
-def test_a_folder_that_tells_how_images_were_prepared_is_not_taken_without_a_word(tmp_path):
-    _, state = trained()
-    save_file(state, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0, 0, 0]}}')
-    with pytest.warns(UserWarning, match=r"prepared as for the provider's own; .*local-dir:"):
-        compose(str(tmp_path))
-    save_file({"other": torch.ones(1)}, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
-    with pytest.raises(fk.CheckpointError, match=r"this folder is Branch\('hf/local-dir:/"):
-        compose(str(tmp_path))
-    save_file(state, tmp_path / "model.safetensors")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        compose(str(tmp_path), preprocessing=fk.Preprocessing(size=(16, 16)))
 
 
 def test_names_that_would_become_one_are_refused(tmp_path):

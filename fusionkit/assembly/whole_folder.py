@@ -1,0 +1,40 @@
+"""A folder that holds more than weights: what it is called as a backbone of its own."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+from fusionkit.recipe.weights import Weights
+
+__all__ = ["name_of_whole", "warn_of_preparation"]
+
+MAX_CONFIG = 10_000_000
+
+
+def warn_of_preparation(weights: Weights) -> None:
+    """Warns where a folder says how its images were prepared, which comes with its name alone."""
+    name = name_of_whole(weights)
+    if name:
+        warnings.warn(
+            f"{weights.source} says how images were prepared for these weights, but weights= takes "
+            "the tensors alone, and images are prepared as for the provider's own; write the "
+            f"folder as the backbone, Branch({name!r}), or say preprocessing=",
+            stacklevel=2,
+        )
+
+
+def name_of_whole(weights: Weights) -> str:
+    """Gives the backbone's name for a folder that describes its model, or nothing."""
+    config = Path(weights.source) / "config.json"
+    try:
+        if not config.is_file() or config.stat().st_size > MAX_CONFIG:
+            return ""
+        told = json.loads(config.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    for key, provider in (("pretrained_cfg", "timm"), ("model_type", "hf")):
+        if isinstance(told, dict) and key in told:
+            return f"{provider}/local-dir:{weights.source}"
+    return ""
