@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from os import fspath
 from typing import Any
 
@@ -13,19 +14,15 @@ import torch
 
 from fusionkit.assembly.factory import call_factory, reworded
 from fusionkit.assembly.lazy import shape_lazy_layers
+from fusionkit.assembly.load_plan import plan_trunk
 from fusionkit.assembly.options import check_options, makes_classifiers
 from fusionkit.assembly.uninitialised import build_uninitialised
 from fusionkit.assembly.unread import find_unread
-from fusionkit.assembly.weights import (
-    fill_trunk,
-    find_classifier,
-    fits_trunk,
-    refuse_pickle,
-)
+from fusionkit.assembly.weights import fill_trunk, open_weights, refuse_pickle
 from fusionkit.assembly.whole_folder import warn_of_preparation
 from fusionkit.backbone.contract import Backbone
 from fusionkit.backbone.depth import Level
-from fusionkit.errors import AssemblyError, ConfigError
+from fusionkit.errors import AssemblyError, CheckpointError, ConfigError
 from fusionkit.features import Reads
 from fusionkit.head import FusionHead
 from fusionkit.model.anatomy import read_anatomy, trunk_of
@@ -33,6 +30,7 @@ from fusionkit.model.measure import measure_stages
 from fusionkit.model.part import Part
 from fusionkit.recipe.values import Branch
 from fusionkit.recipe.weights import Weights, is_source
+from fusionkit.tensors.source import TensorSource
 
 __all__ = ["build_backbone", "build_part"]
 
@@ -50,36 +48,55 @@ def build_backbone(
             which the caller fills.
     """
     source = _source(branch)
-    asks = branch.classifier is None and num_classes is not None
-    if asks and source is not None and load_weights:
-        backbone = _make(branch, factory, None, source, load_weights)
-        if kept := find_classifier(backbone, source):
-            found = _with_its_classifier(branch, factory, num_classes, kept)
-            backbone, source = (backbone, source) if found is None else (found, kept)
-    else:
-        backbone = _make(branch, factory, num_classes, source, load_weights)
-    if branch.preprocessing is not None:
-        backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
+    loads = source is not None and load_weights
+    asks = loads and branch.classifier is None and num_classes is not None
+    backbone = _make(branch, factory, None if asks else num_classes, source, load_weights)
     if source is not None and load_weights:
-        fill_trunk(backbone, source, fresh=True)
+        opened = open_weights(source)
+        if asks and (kept := _with_trunks_words(backbone, source, opened)):
+            found = _with_its_classifier(branch, factory, num_classes, kept, opened)
+            backbone, source = (found, kept) if found else (backbone, source)
+        fill_trunk(backbone, source, fresh=True, opened=opened)
         if branch.preprocessing is None:
             warn_of_preparation(source)
+    if branch.preprocessing is not None:
+        backbone.preprocessing = branch.preprocessing.for_channels(branch.in_channels)
     stages: Any = getattr(backbone, "stages", ())
     if isinstance(stages, tuple) and not stages:
         backbone.stages = measure_stages(backbone)
     return backbone
 
 
+def _with_trunks_words(plain: Backbone, source: Weights, opened: TensorSource) -> Weights | None:
+    """Gives a checkpoint as it is to be taken, if something besides the trunk is in it.
+
+    What stands before the trunk's names stands before a classifier's too, or nothing does.
+    """
+    try:
+        report = plan_trunk(plain, opened, source)
+    except CheckpointError:  # filling the trunk raises it again
+        return None
+    left = [*report.ignored, *report.unexpected]
+    if all(any(fnmatchcase(name, glob) for glob in source.ignore) for name in left):
+        return None
+    return replace(source, rename=report.renamed)
+
+
 def _with_its_classifier(
-    branch: Branch, factory: Callable[..., Any], num_classes: int | None, source: Weights
+    branch: Branch,
+    factory: Callable[..., Any],
+    num_classes: int | None,
+    source: Weights,
+    opened: TensorSource,
 ) -> Backbone | None:
     """Gives a backbone with a classifier of so many classes, if the checkpoint's is one."""
     try:
         with torch.random.fork_rng(devices=[]):  # what is drawn later does not depend on the trial
             backbone = _make(replace(branch, classifier=True), factory, num_classes, source, True)
-    except ConfigError:  # its factory makes none
+        fits = not plan_trunk(backbone, opened, source).problems()
+    except (CheckpointError, ConfigError):  # nothing is clear there, or the factory makes none
         return None
-    return backbone if fits_trunk(backbone, source) else None
+    return backbone if fits else None
 
 
 def _make(
@@ -99,7 +116,8 @@ def _make(
         "weights": tag,
         "num_classes": num_classes,
     }
-    if makes_classifiers(factory):
+    makes_new = makes_classifiers(factory)
+    if makes_new:
         call["new_classifier"] = bool(branch.classifier) and tag is None
     check_options(branch.backbone, factory, (), call, options)
 
@@ -121,7 +139,7 @@ def _make(
         backbone = call_factory(branch.backbone, empty, (), {**call, **deepcopy(options)})
     if backbone is None:
         backbone = build_uninitialised(build) if filled else build()
-    _check_backbone(backbone, branch, num_classes, makes_classifiers(factory))
+    _check_backbone(backbone, branch, num_classes, makes_new)
     if tag is not None and backbone.weights is None:
         raise ConfigError(
             f"the factory was asked for the weights {tag!r} and left backbone.weights at None: "

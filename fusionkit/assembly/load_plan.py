@@ -132,11 +132,11 @@ class LoadPlan:
 
     def _advise(self) -> str:
         """Says what would fit instead, or gives an empty string."""
-        said = "" if self._backbone is None else _tell_mismatch(self.report, self._backbone)
-        if said:
-            return said
+        if self._backbone is not None and (setting := _tell_mismatch(self.report, self._backbone)):
+            return setting
         if not (self.report.missing or self.report.mismatched):
-            return said  # what is left over is not for want of a renaming
+            return ""  # what is left over is not for want of a renaming
+        said = ""
         unused = [old for old in self._weights.rename or () if not self._is_used(old)]
         if unused:
             said += f". No name in the file begins with {unused[0]!r:.120}"

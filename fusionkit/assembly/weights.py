@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from torch import nn
@@ -20,22 +19,29 @@ from fusionkit.saved.manifest import checksums_beside
 from fusionkit.tensors.finite import KnownFinite
 from fusionkit.tensors.match import load_tensors
 from fusionkit.tensors.report import LoadReport
-from fusionkit.tensors.source import open_source
+from fusionkit.tensors.source import TensorSource, open_source
 from fusionkit.tensors.state import state_of
 
-__all__ = [
-    "fill_module",
-    "fill_trunk",
-    "fits_trunk",
-    "note_source",
-    "refuse_pickle",
-]
+__all__ = ["fill_module", "fill_trunk", "note_source", "open_weights", "refuse_pickle"]
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pth.tar")
 LOG = logging.getLogger("fusionkit.weights")
 
 
-def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadReport:
+def open_weights(weights: Weights) -> TensorSource:
+    """Finds a checkpoint, and reads its headers.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+    """
+    source = str(weights.source)
+    hub = source.startswith(HUB)
+    return open_source(fetch(source.removeprefix(HUB)) if hub else Path(source))
+
+
+def fill_trunk(
+    backbone: Backbone, weights: Weights, *, fresh: bool, opened: TensorSource | None = None
+) -> LoadReport:
     """Loads a checkpoint into a backbone's trunk, under the provider's own names.
 
     Args:
@@ -43,13 +49,15 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
         weights: from where, and which exceptions are allowed.
         fresh: whether nobody else has the backbone yet, so that the trunk may take the file's
             tensors as its memory.
+        opened: the checkpoint, if ``open_weights`` has opened it already.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it does not fit; says under which names
             it nearly would.
     """
+    opened = opened or open_weights(weights)
     try:
-        report = _fill(trunk_of(backbone), weights, backbone, fresh=fresh)
+        report = _fill(trunk_of(backbone), weights, opened, backbone, fresh=fresh)
     except MisfitError as error:
         if name := name_of_whole(weights):
             raise CheckpointError(
@@ -61,40 +69,6 @@ def fill_trunk(backbone: Backbone, weights: Weights, *, fresh: bool) -> LoadRepo
         ) from error
     note_source(backbone, weights, report)
     return report
-
-
-def fits_trunk(backbone: Backbone, weights: Weights) -> bool:
-    """Tells whether ``fill_trunk`` would find nothing wrong, as far as headers tell."""
-    report = _report(backbone, weights)
-    return report is not None and not report.problems()
-
-
-def find_classifier(backbone: Backbone, weights: Weights) -> Weights | None:
-    """Gives the weights as they are to be taken where something besides the trunk is in them.
-
-    Args:
-        backbone: without a classifier.
-        weights: what stands before the trunk's names there stands before a classifier's too, or
-            nothing does.
-    """
-    report = _report(backbone, weights)
-    if report is None:
-        return None
-    left_over = [
-        name
-        for name in (*report.ignored, *report.unexpected)
-        if not any(fnmatchcase(name, glob) for glob in weights.ignore)
-    ]
-    return replace(weights, rename=report.renamed) if left_over else None
-
-
-def _report(backbone: Backbone, weights: Weights) -> LoadReport | None:
-    """Says what ``fill_trunk`` would do; nothing where it would raise an error first."""
-    try:
-        source = open_source(_locate(weights))
-        return LoadPlan(source, state_of(trunk_of(backbone)), weights, backbone).report
-    except CheckpointError:
-        return None
 
 
 def fill_module(module: nn.Module, weights: Weights) -> LoadReport:
@@ -109,7 +83,7 @@ def fill_module(module: nn.Module, weights: Weights) -> LoadReport:
             it nearly would.
     """
     try:
-        return _fill(module, weights, None, fresh=False)
+        return _fill(module, weights, open_weights(weights), None, fresh=False)
     except MisfitError as error:
         raise CheckpointError(
             f"{error}. Exceptions are named in Weights(..., ignore=[...], missing=[...], "
@@ -143,11 +117,11 @@ def refuse_pickle(source: str) -> None:
 def _fill(
     module: nn.Module,
     weights: Weights,
+    source: TensorSource,
     backbone: Backbone | None,
     *,
     fresh: bool,
 ) -> LoadReport:
-    source = open_source(_locate(weights))
     targets = state_of(module)
     plan = LoadPlan(source, targets, weights, backbone)
     plan.refuse_misfit()
@@ -168,8 +142,3 @@ def _fill(
     report = replace(report, **changed)
     LOG.info("%s", report)
     return report
-
-
-def _locate(weights: Weights) -> Path:
-    source = str(weights.source)
-    return fetch(source.removeprefix(HUB)) if source.startswith(HUB) else Path(source)

@@ -6,11 +6,11 @@ import json
 import warnings
 from pathlib import Path
 
+from fusionkit.errors import CheckpointError
 from fusionkit.recipe.weights import Weights
+from fusionkit.saved.texts import read_text
 
 __all__ = ["name_of_whole", "warn_of_preparation"]
-
-MAX_CONFIG = 10_000_000
 
 
 def warn_of_preparation(weights: Weights) -> None:
@@ -27,12 +27,9 @@ def warn_of_preparation(weights: Weights) -> None:
 
 def name_of_whole(weights: Weights) -> str:
     """Gives the backbone's name for a folder that describes its model, or nothing."""
-    config = Path(weights.source) / "config.json"
     try:
-        if not config.is_file() or config.stat().st_size > MAX_CONFIG:
-            return ""
-        told = json.loads(config.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        told = json.loads(read_text(Path(weights.source) / "config.json"))
+    except (CheckpointError, ValueError, RecursionError):  # there is none, or another program's
         return ""
     for key, provider in (("pretrained_cfg", "timm"), ("model_type", "hf")):
         if isinstance(told, dict) and key in told:
