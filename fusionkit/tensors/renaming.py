@@ -105,13 +105,13 @@ def nearest_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -
         return {}
     ways: list[Renaming] = []
     left, free = dict(ours), dict(theirs)
-    for _ in range(MOST_BEGINNINGS):
+    while left and len(ways) < MOST_BEGINNINGS:
         last = is_classifier(left, outputs)
         best = _best(free if last else theirs, left, words=1 if last else 2)
-        ways.append(best)
         found = [n for n, shape in left.items() if _is_found(best, n, shape, theirs)]
         if not found:
             break
+        ways.append(best)
         for name in found:
             free.pop(_original(best, name), None)
             left.pop(name)
@@ -119,7 +119,7 @@ def nearest_renaming(theirs: Shapes, ours: Shapes, outputs: int | None = None) -
     several = {old: pairs[old] for old in sorted(pairs, key=len, reverse=True)}
     if len(_found(several, theirs, ours)) == len(ours):
         return several
-    one = ways[0].as_prefixes()
+    one = ways[0].as_prefixes() if ways else {}
     count = len(_found(one, theirs, ours))
     worth = 2 * count > len(ours) and count > _matched(Renaming(), theirs, ours)
     return one if worth else {}

@@ -31,6 +31,8 @@ MOST_KINDS = 100
 SPARE = 512 << 20
 COPIES = 4
 MOST_CHOICES = 20
+REFUSED = re.compile(r"GLOBAL (\S+)")
+UNPICKLER = "WeightsUnpickler error: "
 
 
 def main(source: str, target: str, key: str) -> None:
@@ -111,24 +113,21 @@ def _limit_memory(more: int) -> None:
 
 
 def _load(source: Path) -> object:
-    stood_for: list[Any] = [*KNOWN]
+    stood_for = dict(KNOWN)
     while True:
+        allowed: list[Any] = [(each, name) for name, each in stood_for.items()]
         try:
-            with torch.serialization.safe_globals(stood_for):
+            with torch.serialization.safe_globals(allowed):
                 return torch.load(source, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
         except Exception as error:  # the loader raises whatever a damaged file makes it raise
             refused = REFUSED.search(str(error))
-            more = stand_in(refused[1]) if refused else []
-            again = {name for _, name in more} & {name for _, name in stood_for}
-            if not more or again or len(stood_for) > MOST_KINDS:
+            name = refused[1] if refused else ""
+            instead = stand_in(name)
+            if instead is None or name in stood_for or len(stood_for) > MOST_KINDS:
                 raise CheckpointError(_explain(str(error))) from error
-            stood_for += more
-
-
-REFUSED = re.compile(r"GLOBAL (\S+)")
-UNPICKLER = "WeightsUnpickler error: "
+            stood_for[name] = instead
 
 
 def _explain(said: str) -> str:

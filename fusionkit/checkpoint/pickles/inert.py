@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 __all__ = ["KNOWN", "NotWeights", "stand_in"]
 
-StandIn: TypeAlias = tuple[Callable[..., Any], str]
+StandIn: TypeAlias = Callable[..., Any]
 
 
 class NotWeights:
@@ -36,23 +36,23 @@ def _sequence(*arguments: Any) -> list[Any]:
 
 
 BUILTINS = ("bool", "dict", "float", "frozenset", "int", "list", "range", "slice", "str", "tuple")
-KNOWN: list[StandIn] = [
-    (NotWeights, "argparse.Namespace"),
-    (_mapping, "collections.defaultdict"),
-    (_sequence, "collections.deque"),
-    *((NotWeights, f"builtins.{name}") for name in BUILTINS),
-]
-"""What is stood for always, as ``torch.serialization.safe_globals`` takes it."""
+KNOWN: dict[str, StandIn] = {
+    "argparse.Namespace": NotWeights,
+    "collections.defaultdict": _mapping,
+    "collections.deque": _sequence,
+    **{f"builtins.{name}": NotWeights for name in BUILTINS},
+}
+"""What is stood for always, by its dotted name."""
 
 MODULES = ("datetime", "decimal", "numpy", "pathlib", "uuid")
 
 
-def stand_in(name: str) -> list[StandIn]:
+def stand_in(name: str) -> StandIn | None:
     """Gives the stand-in for something that a pickle asks for, or nothing if it may be code.
 
     Args:
         name: dotted, such as ``"pathlib.PosixPath"``, which is not looked up.
     """
     if name.partition(".")[0] not in MODULES:
-        return []
-    return [(type("NotWeights", (NotWeights,), {"stands_for": name}), name)]
+        return None
+    return type("NotWeights", (NotWeights,), {"stands_for": name})
