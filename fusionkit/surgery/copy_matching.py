@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
+from glob import escape
 
 from torch import nn
 
@@ -74,7 +75,7 @@ def copy_matching(
     if head:
         _refuse_shared(ours, theirs, fitting.keys() - free)
     spared = [f"branches.{name}.*" for name in theirs.recipe.branches if name not in branches]
-    spared += [_literally(name) for name in targets if name in free]
+    spared += [escape(name) for name in targets if name in free]
     spared += [] if head else ["head.*"]
     try:
         return load_tensors(theirs, fitting, "the source model", missing=spared)
@@ -108,8 +109,3 @@ def _is_ones(model: FusedModel, name: str, branches: Collection[str]) -> bool:
         word in branches and isinstance(model.get_submodule(".".join(words[:depth])), MAPPINGS)
         for depth, word in enumerate(words)
     )
-
-
-def _literally(name: str) -> str:
-    """Gives the glob that matches this name alone."""
-    return "".join(f"[{each}]" if each in "*?[" else each for each in name)

@@ -108,26 +108,21 @@ def refuse_product(
     Raises:
         AssemblyError: there would be more; it says which projection would fit.
     """
-    what = product_of_widths(widths)
     if outputs < BATCH:
-        refuse_above(
-            max_parameters,
-            lambda each: count(each) * BATCH,
-            widths,
-            what=what,
-            counted=f"numbers in the vectors of {BATCH} samples",
-            formula=f"{formula} x {BATCH}",
-            instead=instead,
-        )
+        times, bias, total = BATCH, 0, f"{formula} x {BATCH}"
+        counted = f"numbers in the vectors of {BATCH} samples"
     else:
-        refuse_above(
-            max_parameters,
-            lambda each: (count(each) + 1) * outputs,
-            widths,
-            what=what,
-            formula=f"({formula} + 1) x {outputs}",
-            instead=instead,
-        )
+        times, bias, total = outputs, 1, f"({formula} + 1) x {outputs}"
+        counted = "parameters"
+    refuse_above(
+        max_parameters,
+        lambda each: (count(each) + bias) * times,
+        widths,
+        what=product_of_widths(widths),
+        formula=total,
+        instead=instead,
+        counted=counted,
+    )
     return count(widths)
 
 

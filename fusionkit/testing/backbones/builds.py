@@ -109,6 +109,7 @@ def forward_makes_no_weights(subject: BackboneSubject) -> Iterator[Finding]:
 def _compiled(module: nn.Module) -> bool:
     """Tells a module that torch compiles, or that holds a function that it does."""
     held = (module._compiled_call_impl, *vars(module).values())
+    # torch's own mark on what it compiles; there is no public one for a function
     return any(hasattr(each, "_torchdynamo_orig_callable") for each in held)
 
 
