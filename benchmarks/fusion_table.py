@@ -11,22 +11,27 @@ A cell is the mean accuracy over the draws, its standard deviation, and the mean
 the branch that is best over all draws: ``+`` and ``-`` stand where a paired t-test tells it from
 zero at the level of .05, ``=`` where it does not. Data are looked for in ``$FUSIONKIT_SHARED/data``
 (by default ``../shared/data``); what is not there is skipped.
+
+``--all --keep FILE`` takes hours, and may be stopped: each accuracy is written to the file as it
+comes, and what stands there is not asked again. Begin a new file where a head has changed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
 import time
 import warnings
+from functools import partial
+from pathlib import Path
 
 import torch
 from fusion.contenders import DEFAULT, Contender, UnsuitedError, take
 from fusion.data import Pair, find_pairs
 from fusion.extraction import UnavailableError
+from fusion.kept import Kept
 from rich.console import Console
 from rich.table import Table
 
@@ -34,28 +39,49 @@ import fusionkit as fk
 
 
 def compare(
-    pair: Pair, shots: int | None, heads: list[str], seeds: range, skipped: dict[str, str]
+    pair: Pair,
+    shots: int | None,
+    heads: list[str],
+    seeds: range,
+    *,
+    place: tuple[str, str],
+    skipped: dict[str, str],
+    kept: Kept,
 ) -> dict[str, list[float]]:
-    """Gives one accuracy for each draw, by contender."""
-    classes = int(pair.labels.max()) + 1
+    """Gives one accuracy for each draw, by contender.
+
+    Args:
+        pair: the two branches.
+        shots: samples of each class to learn from; ``None`` for the full draw.
+        heads: by name.
+        seeds: one for each draw.
+        place: of these accuracies: the data set's title and the column's.
+        skipped: takes the heads that have no line, and why.
+        kept: what is known already.
+    """
     found: dict[str, list[float]] = {}
     for seed in seeds:
-        rows, rest = pair.draw(shots, seed)
         contenders = [(f"{branch} alone", "adaptive", [branch]) for branch in pair.inputs]
-        contenders += [(name, name, list(pair.inputs)) for name in heads if name not in skipped]
+        contenders += [(name, name, list(pair.inputs)) for name in heads]
         for title, name, branches in contenders:
-            given = {branch: pair.features[branch] for branch in branches}
-            try:
-                contender = Contender(
-                    name, {each: pair.inputs[each] for each in branches}, classes, seed
-                )
-                contender.learn(take(given, rows), pair.labels[rows])
-            except UnsuitedError as error:
-                skipped[name] = str(error)
+            if title in skipped:
                 continue
-            accuracy = contender.judge(take(given, rest), pair.labels[rest])
-            found.setdefault(title, []).append(accuracy)
-    return found
+            ask = partial(measure, pair, shots, name, branches, seed)
+            try:
+                found.setdefault(title, []).append(kept.ask((*place, title, seed), ask))
+            except UnsuitedError as error:
+                skipped[title] = str(error)
+    return {title: accuracies for title, accuracies in found.items() if title not in skipped}
+
+
+def measure(pair: Pair, shots: int | None, name: str, branches: list[str], seed: int) -> float:
+    """Gives the accuracy of a head on some branches, in one draw."""
+    rows, rest = pair.draw(shots, seed)
+    given = {branch: pair.features[branch] for branch in branches}
+    inputs = {branch: pair.inputs[branch] for branch in branches}
+    contender = Contender(name, inputs, int(pair.labels.max()) + 1, seed)
+    contender.learn(take(given, rows), pair.labels[rows])
+    return contender.judge(take(given, rest), pair.labels[rest])
 
 
 def find_best(results: dict[str, list[float]]) -> str:
@@ -118,7 +144,9 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="all heads; five draws take hours")
     parser.add_argument("--heads", nargs="+", help="these heads")
     parser.add_argument("--only", default="", help="data sets with this in their title")
-    parser.add_argument("--json", metavar="FILE", help="write all accuracies to this file, too")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="go on from this file, and write accuracies to it"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # gradients of a head that knows its few samples by heart
@@ -128,7 +156,7 @@ def main() -> int:
         heads = list(fk.Catalog.installed().heads())
     seeds = range(arguments.first, arguments.first + arguments.draws)
     console = Console()
-    written: dict[str, dict[str, dict[str, list[float]]]] = {}
+    kept = Kept(arguments.keep)
     for title, load in find_pairs().items():
         if arguments.only not in title:
             continue
@@ -139,20 +167,16 @@ def main() -> int:
             continue
         start = time.perf_counter()
         skipped: dict[str, str] = {}
-        columns = {
-            "full" if shots is None else f"{shots} per class": compare(
-                pair, shots, heads, seeds, skipped
+        columns = {}
+        for shots in (*pair.shots, None):
+            name = "full" if shots is None else f"{shots} per class"
+            columns[name] = compare(
+                pair, shots, heads, seeds, place=(title, name), skipped=skipped, kept=kept
             )
-            for shots in (*pair.shots, None)
-        }
-        written[title] = columns
         console.print(make_table(title, columns))
         for name, cause in skipped.items():
             console.print(f"no line for {name}: {cause}", markup=False)
         console.print(f"{arguments.draws} draws, {time.perf_counter() - start:.0f} s\n")
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(written, file, indent=1)
     return 0
 
 

@@ -123,3 +123,35 @@ def test_a_draw_takes_so_many_of_each_class_and_leaves_the_rest_for_the_test() -
     assert sorted([*rows.tolist(), *rest.tolist()]) == list(range(30))
     assert len(pair.draw(None, seed=1)[0]) == 20
     assert not torch.equal(rows, pair.draw(2, seed=2)[0])
+
+
+def test_what_was_measured_is_kept_and_not_asked_again(tmp_path: Path) -> None:
+    from fusion.kept import Kept
+
+    file = tmp_path / "kept.jsonl"
+    key = ("digits", "full", "concat", 0)
+    assert Kept(file).ask(key, lambda: 0.5) == 0.5
+    with file.open("a") as end:
+        end.write('["digits", "full", "concat", 1, 0.')  # stopped while it wrote
+    again = Kept(file)
+    assert again.ask(key, lambda: pytest.fail("asked again")) == 0.5
+    assert again.ask(("digits", "full", "concat", 1), lambda: 0.25) == 0.25
+    assert Kept(file).known == {key: 0.5, ("digits", "full", "concat", 1): 0.25}
+
+
+def test_who_has_no_line_is_not_asked_in_the_next_draw() -> None:
+    import fusion_table
+    from fusion.data import Pair
+    from fusion.kept import Kept
+
+    given, labels = samples(30, maps=False)
+    pair = Pair.of({n: (given[n], offered(maps=False)[n]) for n in given}, labels, (2,), 20)
+    skipped: dict[str, str] = {}
+    found = fusion_table.compare(
+        pair, None, ["concat", "two_stream_maps"], range(2),
+        place=("toy", "full"), skipped=skipped, kept=Kept(None),
+    )  # fmt: skip
+    assert {title: len(each) for title, each in found.items()} == {
+        "a alone": 2, "b alone": 2, "concat": 2,
+    }  # fmt: skip
+    assert list(skipped) == ["two_stream_maps"]
