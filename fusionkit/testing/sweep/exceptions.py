@@ -41,13 +41,6 @@ KNOWN: tuple[Known, ...] = (
         ("meta",),
     ),
     Known(
-        "timm/gemma4_vit_*_enc",
-        "runs_under_autocast",
-        "with random weights timm's own blocks add up rounding: in bfloat16 the first map is off "
-        "by a fiftieth of its largest value, the last by half",
-        ("full",),
-    ),
-    Known(
         "timm/mobilevitv2_*",
         "levels_are_as_declared",
         "its last maps have even sides, so one more where a multiple of 32 pixels is odd",
@@ -57,20 +50,6 @@ KNOWN: tuple[Known, ...] = (
         "branches_keep_to_themselves",
         "with random weights timm's own attention blocks let values vanish, to 1e-16 in the last "
         "map, so that no answer depends on the input",
-        ("full",),
-    ),
-    Known(
-        "timm/mobileone_s4",
-        "runs_under_autocast",
-        "with random weights timm's own last two maps are off by their largest value in bfloat16, "
-        "at 224 x 224 pixels too, and the first three by a hundredth",
-        ("full",),
-    ),
-    Known(
-        "timm/resnetv2_50d_frn",
-        "runs_under_autocast",
-        "at 64 x 64 pixels timm's own last norm has the statistics of four values, and takes the "
-        "rounding of bfloat16 to half of the largest; at 224 x 224 it is a twentieth",
         ("full",),
     ),
 )

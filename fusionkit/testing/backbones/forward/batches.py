@@ -11,8 +11,9 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.errors import DataError
 from fusionkit.features import Features
-from fusionkit.testing.backbones.forward.compare import differences, named
+from fusionkit.testing.backbones.forward.compare import NOISE, differences, named
 from fusionkit.testing.backbones.forward.evaluation import tell_changed_input
+from fusionkit.testing.backbones.forward.rounding import is_rounding
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
@@ -80,6 +81,8 @@ def rows_are_independent(subject: BackboneSubject) -> Iterator[Finding]:
         f"alone in its batch, a sample's answer changes: {what}"
         for what in differences(alone, first, subject.reads)
     ]
+    if told and is_rounding(subject, alone, first, NOISE):
+        told = []
     for what in told or _changed_by_mates(subject, first):
         yield Finding(
             what,
