@@ -70,7 +70,10 @@ def sweep(
     memory_gib: Annotated[float, typer.Option(help="What one process may hold.")] = 8.0,
     minutes: Annotated[float, typer.Option(help="What one model may take.")] = 15.0,
 ) -> None:
-    """Ask every model of a provider, each in its own process; goes on where it was stopped."""
+    """Ask every model of a provider, each in its own process; goes on where it was stopped.
+
+    What had too little memory or time is asked again where there is more now.
+    """
     from fusionkit.testing.sweep.command import Choice, ask_models
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its processes end too

@@ -84,6 +84,7 @@ def ask_models(
     catalog = catalog or Catalog.installed()
     listed = catalog.backbones(choice.provider)
     wanted_checks = STRUCTURE if choice.rest_on_meta else choice.checks
+    limits = Limits(memory_gib, minutes)
     checks, slow = choose_checks(wanted_checks, choice.also)
     asking = Row(
         model="",
@@ -104,7 +105,9 @@ def ask_models(
         ]
         wanted.sort(key=lambda row: _was_asked(rows.get(row.model)))
         left = [
-            row for row in wanted if again or not _is_done(row, rows, anyhow=choice.rest_on_meta)
+            row
+            for row in wanted
+            if again or not _is_done(row, rows, limits, anyhow=choice.rest_on_meta)
         ]
         say(f"{len(wanted)} models, {len(wanted) - len(left)} of them done before")
         tally = _Tally(len(left), say, ledger)
@@ -112,7 +115,6 @@ def ask_models(
             catalog.backbone(left[0].model)  # imports what it needs, once for all processes
             too_much = "only this was asked for" if choice.on_meta else ""
             too_much = LATER if choice.rest_on_meta else too_much
-            limits = Limits(memory_gib, minutes)
             run(
                 left,
                 (*checks, *slow),
@@ -188,12 +190,15 @@ def _was_asked(row: Row | None) -> bool:
     return row is not None and row.why != LATER
 
 
-def _is_done(wanted: Row, rows: Mapping[str, Row], anyhow: bool) -> bool:
+def _is_done(wanted: Row, rows: Mapping[str, Row], limits: Limits, *, anyhow: bool) -> bool:
     """Tells whether a model has passed what is asked; one that failed is asked again.
+
+    So is one that had too little memory or time, where there is more now.
 
     Args:
         wanted: what is to be asked.
         rows: what is known.
+        limits: what it may use.
         anyhow: whether it is enough that it passed less in these versions, or that it was ever
             asked everything, whatever came of it: to ask it less now would lose that.
     """
@@ -202,4 +207,6 @@ def _is_done(wanted: Row, rows: Mapping[str, Row], anyhow: bool) -> bool:
         return True
     if row is None or not row.is_good:
         return False
-    return row.versions == wanted.versions if anyhow else row.answers(wanted)
+    if anyhow:
+        return row.versions == wanted.versions
+    return row.answers(wanted) and not row.was_short(limits.memory_gib, limits.minutes)

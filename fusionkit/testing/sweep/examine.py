@@ -69,7 +69,8 @@ def examine(
     warnings.simplefilter("ignore")
     small = make_small(model, catalog.backbone(model).factory, shrink=order.shrink)
     parameters = count_parameters(small.built)
-    why = order.too_much or _too_large(parameters, order.memory_gib)
+    too_large = "" if order.too_much else _too_large(parameters, order.memory_gib)
+    why = order.too_much or too_large
     subject = BackboneSubject(
         small.make,
         reference=None if why else reference_for(model, small.options),
@@ -86,6 +87,7 @@ def examine(
         order.wanted,
         mode=mode,
         why=why,
+        memory_gib=order.memory_gib if too_large else order.wanted.memory_gib,
         options=dict(small.options),
         parameters=parameters,
         input=_shape_of(subject, outcomes),

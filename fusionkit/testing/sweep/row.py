@@ -25,6 +25,8 @@ class Row:
         partial: whether only some checks were asked for by name.
         mode: ``"meta"`` if it was built without data and asked for shapes and structure only.
         why: why it was not asked everything.
+        memory_gib: what it could hold, if that was too little to be asked everything.
+        minutes: what it could take, likewise.
         options: that it was built with, to be small.
         parameters: how many numbers it learns.
         input: the shape of one sample, or a short account of what is not a tensor.
@@ -45,6 +47,8 @@ class Row:
     partial: bool = False
     mode: Mode = "full"
     why: str = ""
+    memory_gib: float = 0.0
+    minutes: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     input: str = ""
@@ -79,6 +83,10 @@ class Row:
             and self.partial == wanted.partial
             and set(wanted.also) <= set(self.also)
         )
+
+    def was_short(self, memory_gib: float, minutes: float) -> bool:
+        """Whether it was stopped by less memory or less time than this."""
+        return 0 < self.memory_gib < memory_gib or 0 < self.minutes < minutes
 
     def dump(self) -> str:
         """Gives one line of JSON, without what is empty or the most common."""

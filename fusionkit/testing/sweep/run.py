@@ -69,7 +69,8 @@ def run(
 
     def ended(order: Any, end: End) -> Any:
         if end.limit and not order.too_much:
-            return replace(order, too_much=end.how)
+            short = {end.limit: getattr(limits, end.limit)}
+            return replace(order, too_much=end.how, wanted=replace(order.wanted, **short))
         told(_result(order.wanted, order.too_much, end))
         return None
 

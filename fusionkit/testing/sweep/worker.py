@@ -30,7 +30,7 @@ class End:
     Attributes:
         answer: what it gave; ``None`` if it came to no answer.
         how: what became of it, if it came to none, in words.
-        limit: ``"memory"`` or ``"time"``, if it was stopped.
+        limit: what it had too little of, if it was stopped: ``"memory_gib"`` or ``"minutes"``.
         seconds: of processor time that it took.
         peak_mib: the most memory that it held.
     """
@@ -83,9 +83,9 @@ class Worker:
         if self.stopped:
             return
         if time.monotonic() - self.began > self.seconds:
-            self._stop("time")
+            self._stop("minutes")
         elif _resident_mib(self.pid) > self.memory_mib:
-            self._stop("memory")
+            self._stop("memory_gib")
 
     def end(self) -> End:
         """Waits for its end, which ``hear`` foretold, and says how it came."""
@@ -97,11 +97,12 @@ class Worker:
         spent = (round(usage.ru_utime + usage.ru_stime, 1), usage.ru_maxrss // 1024)
         if self._answer is not None and not self.stopped:
             return End(self._answer, *spent)
-        if self.stopped == "time":
-            return End(None, *spent, f"not done in {self.seconds / 60:g} min: {self.step}", "time")
-        if self.stopped == "memory":
+        if self.stopped == "minutes":
+            late = f"not done in {self.seconds / 60:g} min: {self.step}"
+            return End(None, *spent, late, self.stopped)
+        if self.stopped == "memory_gib":
             held = f"took more than {self.memory_mib / 1024:g} GiB: {self.step}"
-            return End(None, *spent, held, "memory")
+            return End(None, *spent, held, self.stopped)
         code = os.waitstatus_to_exitcode(status)
         died = f"crashed with {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         return End(None, *spent, f"{died} at {self.step}: {_last_words(written)}")

@@ -42,13 +42,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], tuple[str, .
     return calls
 
 
-def ask(results: Path, **choice: Any) -> tuple[bool, list[str]]:
+def ask(results: Path, memory_gib: float = 1, **choice: Any) -> tuple[bool, list[str]]:
     said: list[str] = []
     good = ask_models(
         Choice(provider="mine", **choice),
         results,
         jobs=1,
-        memory_gib=1,
+        memory_gib=memory_gib,
         minutes=1,
         say=said.append,
         catalog=fk.Catalog.installed().with_plugin("mine", Offer()),
@@ -83,6 +83,17 @@ def test_what_has_passed_is_not_asked_again_unless_told(tmp_path: Path, asked: l
     ask(tmp_path, also=("slow",))
     assert sorted(asked[-1][0]) == NAMES
     assert asked[-1][1][-len(SLOW) :] == SLOW
+
+
+def test_what_had_too_little_memory_is_asked_again_with_more(tmp_path: Path, asked: list) -> None:
+    ask(tmp_path)
+    ledger = Ledger(tmp_path / "mine.jsonl")
+    ledger.append(replace(ledger.read()["mine/a2"], mode="meta", why="large", memory_gib=1.0))
+    assert "3 models, 3 of them done before" in ask(tmp_path)[1]
+    ask(tmp_path, memory_gib=2, rest_on_meta=True)
+    assert len(asked) == 1
+    ask(tmp_path, memory_gib=2)
+    assert asked[-1][0] == ["mine/a2"]
 
 
 def test_what_was_never_asked_in_full_comes_first(tmp_path: Path, asked: list) -> None:

@@ -64,12 +64,14 @@ def test_what_takes_too_long_is_asked_on_meta(rows: dict[str, Row]) -> None:
     row = rows["sleep_net"]
     assert (row.mode, row.passed, row.is_good) == ("meta", 3, True)
     assert row.why == "not done in 0.1 min: runs"
+    assert (row.memory_gib, row.minutes) == (0, 0.1)
 
 
 def test_what_takes_too_much_memory_is_asked_on_meta(rows: dict[str, Row]) -> None:
     row = rows["hog_net"]
     assert (row.mode, row.passed, row.is_good) == ("meta", 3, True)
     assert row.why == "took more than 1 GiB: runs"
+    assert (row.memory_gib, row.minutes) == (1, 0)
 
 
 def test_what_goes_over_a_limit_on_meta_too_has_failed(rows: dict[str, Row]) -> None:

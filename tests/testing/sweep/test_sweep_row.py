@@ -14,6 +14,7 @@ FULL = Row(
     also=("compiles",),
     mode="meta",
     why="too large for 8 GiB: much",
+    memory_gib=8.0,
     options={"img_size": 64},
     parameters=7,
     input="3 64 64",
@@ -69,3 +70,18 @@ def test_what_is_no_row_is_refused(line: str, message: str) -> None:
 )
 def test_when_asking_again_would_ask_nothing_new(changes: dict, answers: bool) -> None:
     assert FULL.answers(replace(FULL, **changes)) is answers
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "minutes", "short"), [(8, 15, False), (8, 60, False), (16, 15, True)]
+)
+def test_what_had_too_little_memory_may_have_more_now(
+    memory_gib: float, minutes: float, short: bool
+) -> None:
+    assert FULL.was_short(memory_gib, minutes) is short
+
+
+def test_what_had_too_little_time_may_have_more_now() -> None:
+    row = replace(FULL, memory_gib=0.0, minutes=5.0)
+    assert not row.was_short(64, 5)
+    assert row.was_short(1, 6)
