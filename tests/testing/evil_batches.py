@@ -133,7 +133,10 @@ class DeadLayer(Sound):
         self.stages += (fk.Stage("unused"),)
 
 
-@caught_by("every_parameter_learns", "never get a gradient, whatever is read: stem.0.weight")
+@caught_by(
+    "every_parameter_learns", "never get a gradient, whatever is read: stem.0.weight",
+    "gradients_are_derivatives",
+)  # fmt: skip
 class DetachesItsStem(Sound):
     def trunk(self, x: Tensor) -> list[Tensor]:
         maps = [self.stem(x).detach()]
@@ -174,6 +177,36 @@ class InfiniteGradient(Sound):
     def pool(self, x: Tensor) -> Tensor:
         vector = super().pool(x)
         return vector + (vector - vector.detach()).abs().sqrt()
+
+
+@caught_by("gradients_are_derivatives", "the gradient of the map of level 1 is not how it changes")
+class LearnsFromHalfOfALevel(Sound):
+    """The map's second half comes with no gradient; the next level learns from all of it."""
+
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        features = super().forward(x, reads)
+        maps = list(features.maps)
+        for index, level in enumerate(reads.levels):
+            if level == 1:
+                learned, still = maps[index].chunk(2, 1)
+                maps[index] = torch.cat([learned, still.detach()], 1)
+        return features._replace(maps=tuple(maps))
+
+
+class _Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+@caught_by("gradients_are_derivatives", "the gradient of the vector is not how it changes")
+class ForgetsAFactor(Sound):
+    def pool(self, x: Tensor) -> Tensor:
+        return _Doubled.apply(super().pool(x))
 
 
 # The provider's classifier

@@ -18,6 +18,7 @@ from fusionkit.testing.backbones.forward.channels import (
 )
 from fusionkit.testing.backbones.forward.classifier import classifier_is_kept_on_request
 from fusionkit.testing.backbones.forward.declarations import preprocessing_fits
+from fusionkit.testing.backbones.forward.derivatives import gradients_are_derivatives
 from fusionkit.testing.backbones.forward.evaluation import (
     eval_has_no_side_effects,
     eval_is_deterministic,
@@ -75,6 +76,7 @@ CHECKS: tuple[Check[BackboneSubject], ...] = (
     other_channel_counts_work,
     classifier_is_kept_on_request,
     every_parameter_learns,
+    gradients_are_derivatives,
     runs_in_double_precision,
     runs_under_autocast,
 )
