@@ -15,7 +15,7 @@ from fusionkit.testing.backbones.subject import BackboneSubject
 
 __all__ = ["BLURRED", "is_rounding"]
 
-GRAINS = 4
+GRAINS = 8
 """By how many roundings the input and each parameter are moved."""
 
 SLACK = 4
