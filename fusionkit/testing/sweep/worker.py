@@ -104,6 +104,9 @@ class Worker:
             held = f"took more than {self.memory_mib / 1024:g} GiB: {self.step}"
             return End(None, *spent, held, self.stopped)
         code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGKILL:  # nobody else kills so what has done nothing wrong
+            killed = f"killed by the system, as where memory runs out: {self.step}"
+            return End(None, *spent, killed, "memory_gib")
         died = f"crashed with {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         return End(None, *spent, f"{died} at {self.step}: {_last_words(written)}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import time
 from functools import partial
 
@@ -30,6 +32,8 @@ class Rough(fk.Backbone):
     def do(self) -> None:
         if self.deed.startswith("crash"):
             ctypes.string_at(1)
+        if self.deed.startswith("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.deed.startswith("sleep"):
             time.sleep(600)
         held = []
@@ -44,5 +48,5 @@ def build(deed: str, *, in_channels: int, weights: str | None, num_classes: int 
 
 @fk.hookimpl
 def fusionkit_backbones():
-    deeds = ("good", "wrong", "crash", "sleep", "hog", "hog_always")
+    deeds = ("good", "wrong", "crash", "sleep", "hog", "hog_always", "killed")
     return {f"{deed}_net": partial(build, deed) for deed in deeds}

@@ -34,7 +34,7 @@ def rows(swept: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str, Row]
 
 
 def test_every_model_has_a_row_whatever_became_of_it(rows: dict[str, Row]) -> None:
-    deeds = ("crash", "good", "hog_always", "hog", "sleep", "wrong")
+    deeds = ("crash", "good", "hog_always", "hog", "killed", "sleep", "wrong")
     assert sorted(rows) == sorted(f"{deed}_net" for deed in deeds)
 
 
@@ -74,6 +74,13 @@ def test_what_takes_too_much_memory_is_asked_on_meta(rows: dict[str, Row]) -> No
     assert (row.memory_gib, row.minutes) == (1, 0)
 
 
+def test_what_the_system_kills_is_asked_on_meta(rows: dict[str, Row]) -> None:
+    row = rows["killed_net"]
+    assert (row.mode, row.passed, row.is_good) == ("meta", 3, True)
+    assert row.why == "killed by the system, as where memory runs out: runs"
+    assert row.memory_gib == 1
+
+
 def test_what_goes_over_a_limit_on_meta_too_has_failed(rows: dict[str, Row]) -> None:
     row = rows["hog_always_net"]
     assert (row.mode, row.is_good) == ("meta", False)
@@ -85,8 +92,8 @@ def test_failures_are_told_and_decide_the_exit_code(
 ) -> None:
     done, _ = swept
     assert done.returncode == 1
-    assert "6 models, 0 of them done before" in done.stdout
-    assert "3 passed, 3 failed" in done.stdout
+    assert "7 models, 0 of them done before" in done.stdout
+    assert "4 passed, 3 failed" in done.stdout
     assert "FAILED rough/crash_net" in done.stdout
 
 
