@@ -212,6 +212,38 @@ class ForgetsAFactor(Sound):
 # The provider's classifier
 
 
+@caught_by("classifier_is_kept_on_request", "num_classes=7, it has num_classes=None")
+def makes_none_anew(
+    *,
+    in_channels: int = 3,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    new_classifier: bool = False,
+) -> fk.Backbone:
+    return Sound(in_channels, num_classes)
+
+
+class _Anew(Sound):
+    """Has a classifier of another width than it says."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, 5)
+        self.num_classes = num_classes
+
+
+@caught_by("classifier_is_kept_on_request", "anew for 7 classes, the logits of a batch of 2 are (2")
+def makes_five_anew(
+    *,
+    in_channels: int = 3,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    new_classifier: bool = False,
+) -> fk.Backbone:
+    if new_classifier and num_classes is not None:
+        return _Anew(in_channels, num_classes)
+    return Sound(in_channels, num_classes)
+
+
 @caught_by("classifier_is_kept_on_request", "num_classes is 5, but the logits of a batch of 2 are")
 class LogitsOfSeven(Sound):
     def __init__(self, *arguments: Any) -> None:

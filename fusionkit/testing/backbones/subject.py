@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import torch
@@ -119,6 +119,13 @@ class BackboneSubject:
             if not changes:
                 self.first_shapes = self.first_shapes or shapes_of(built)
         return built
+
+    def build_anew(self, num_classes: int) -> Any:
+        """Gives what a factory that takes ``new_classifier`` builds with one of so many classes."""
+        device = torch.device("meta") if self.on_meta else nullcontext()
+        with put_back(), device:
+            asked = {**self.asked, "num_classes": num_classes}
+            return call_with(partial(self.make, new_classifier=True), self.accepts, asked)
 
     def build_without_data(self, **changes: Any) -> Any:
         """Gives what ``build`` does, on the meta device if it can be built there.

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from fusionkit.assembly.options import makes_classifiers
+from fusionkit.backbone.contract import Backbone
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.testing.backbones.forward.anatomy import tell_misplaced
@@ -18,10 +20,15 @@ from fusionkit.testing.check import Finding, check
 
 __all__ = ["classifier_is_kept_on_request"]
 
+NEW_CLASSES = 7
+
 
 @check("make forward give Features(logits=...) when reads.logits and num_classes is set")
 def classifier_is_kept_on_request(subject: BackboneSubject) -> Iterator[Finding]:
-    """Asked for by its number of classes it gives logits "b k", beside the same vector."""
+    """Asked for by its number of classes it gives logits "b k", beside the same vector.
+
+    So does one that is made anew, of any number, if the factory takes ``new_classifier``.
+    """
     subject.require("num_classes")
     said, built = subject.num_classes, subject.classifying
     if said is not None and (built is None or built.num_classes != said):
@@ -61,6 +68,28 @@ def classifier_is_kept_on_request(subject: BackboneSubject) -> Iterator[Finding]
             "leave at None, or (), what reads does not ask for",
         )
     yield from _same_vector(subject, backbone)
+    if makes_classifiers(subject.make):
+        yield from _made_anew(subject)
+
+
+def _made_anew(subject: BackboneSubject) -> Iterator[Finding]:
+    """Says what is wrong with a classifier of a number of classes that no stock one has."""
+    built = subject.build_anew(NEW_CLASSES)
+    if not isinstance(built, Backbone) or built.num_classes != NEW_CLASSES:
+        yield Finding(
+            f"built with new_classifier=True and num_classes={NEW_CLASSES}, it has num_classes="
+            f"{getattr(built, 'num_classes', None)}",
+            "make a classifier of so many classes there, or take no new_classifier",
+        )
+        return
+    answer: Any = subject.run(built.eval(), subject.example(), Reads(logits=True))
+    logits = answer.logits if isinstance(answer, Features) else None
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != (2, NEW_CLASSES):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        yield Finding(
+            f"made anew for {NEW_CLASSES} classes, the logits of a batch of 2 are {shape}",
+            "make a classifier of so many classes there, or take no new_classifier",
+        )
 
 
 def _sums_to_one(logits: Tensor) -> bool:
