@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 import torch
 
-__all__ = ["set_seed"]
+__all__ = ["draws_otherwise", "set_seed"]
 
 
 def set_seed(seed: int) -> None:
@@ -17,3 +22,17 @@ def set_seed(seed: int) -> None:
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def draws_otherwise(seed: int) -> Iterator[None]:
+    """Sets torch's state, and for a while Python's and numpy's, which a factory may draw from."""
+    state, numbers = random.getstate(), np.random.get_state()
+    set_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numbers)

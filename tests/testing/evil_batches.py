@@ -193,6 +193,15 @@ class LearnsFromHalfOfALevel(Sound):
         return features._replace(maps=tuple(maps))
 
 
+@caught_by("gradients_are_derivatives", "the gradient of the vector is not how it changes")
+class HoldsItsGateStill(Sound):
+    """Of what changes, little comes through the gate."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        x = super().pool(x)
+        return x * (1 + 0.1 * x.sigmoid().detach())
+
+
 class _Doubled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -210,6 +219,42 @@ class ForgetsAFactor(Sound):
 
 
 # The provider's classifier
+
+
+@caught_by("classifier_is_kept_on_request", "the same question again: the logits differ")
+class DropsScores(Sound):
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        features = super().forward(x, reads)
+        if features.logits is None:
+            return features
+        return features._replace(logits=functional.dropout(features.logits, 0.2))
+
+
+@caught_by("classifier_is_kept_on_request", "a sample's logits change by")
+class CentresScores(Sound):
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        features = super().forward(x, reads)
+        if features.logits is None:
+            return features
+        return features._replace(logits=features.logits - features.logits.mean(0))
+
+
+@caught_by("classifier_is_kept_on_request", "read with the vector and all maps: the logits differ")
+class ScoresOtherwiseAlone(Sound):
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        features = super().forward(x, reads)
+        if features.logits is None or reads.vector:
+            return features
+        return features._replace(logits=2 * features.logits)
+
+
+@caught_by("classifier_is_kept_on_request", "in train mode the logits are (2, 1), not (2, 5)")
+class FewerScoresInTraining(Sound):
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        features = super().forward(x, reads)
+        if features.logits is None or not self.training:
+            return features
+        return features._replace(logits=features.logits[:, :1])
 
 
 @caught_by("classifier_is_kept_on_request", "num_classes=7, it has num_classes=None")

@@ -98,6 +98,17 @@ class RandomConstant(Scaled):
         return self.weight * self.constant
 
 
+class OrderOfItsOwn(Scaled):
+    """Draws from another generator than torch's, and keeps what no state dict holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = random.sample(range(8), 8)
+
+    def scale(self) -> Tensor:
+        return self.weight[self.order]
+
+
 class RandomBuffer(Scaled):
     def __init__(self) -> None:
         super().__init__()
@@ -574,6 +585,7 @@ EVIL: dict[str, Evil] = {
         ListedModules, ("state_dict_is_complete",), says="layers['gate'] (Linear)"
     ),
     "random constant": Evil(RandomConstant, ("state_dict_is_complete",)),
+    "random order": Evil(OrderOfItsOwn, ("state_dict_is_complete",)),
     "random buffer": Evil(
         RandomBuffer, ("state_dict_is_complete",), says="constant (a non-persistent buffer)"
     ),

@@ -163,6 +163,19 @@ class VectorDependsOnReads(Sound):
         return features._replace(vector=functional.normalize(features.vector))
 
 
+@caught_by("only_what_is_read_comes", "Reads(maps=(1,)): the map of level 1 differs")
+class OverwritesAKeptMap(Sound):
+    """What comes after the map changes it, if anything comes after."""
+
+    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
+        features = super().forward(x, reads)
+        if 1 not in reads.levels or (reads.levels == (1,) and not reads.vector):
+            return features
+        at = reads.levels.index(1)
+        maps = (*features.maps[:at], features.maps[at].relu(), *features.maps[at + 1 :])
+        return features._replace(maps=maps)
+
+
 # Eval mode
 
 

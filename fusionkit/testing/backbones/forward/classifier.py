@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from fusionkit.assembly.options import makes_classifiers
 from fusionkit.backbone.contract import Backbone
 from fusionkit.features import Features, Reads
 from fusionkit.model.anatomy import trunk_of
 from fusionkit.testing.backbones.forward.anatomy import tell_misplaced
-from fusionkit.testing.backbones.forward.compare import differences
+from fusionkit.testing.backbones.forward.compare import NOISE, deviation, differences, named
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
@@ -67,9 +70,68 @@ def classifier_is_kept_on_request(subject: BackboneSubject) -> Iterator[Finding]
             "where only logits are read, a vector or maps come too",
             "leave at None, or (), what reads does not ask for",
         )
+    if isinstance(logits, Tensor) and not logits.is_meta:
+        yield from _logits_hold(subject, backbone, answer)
     yield from _same_vector(subject, backbone)
     if makes_classifiers(subject.make):
         yield from _made_anew(subject)
+
+
+def _logits_hold(
+    subject: BackboneSubject, backbone: Backbone, alone: Features
+) -> Iterator[Finding]:
+    """Tells of logits that are others each time, with what else is read, or with the batch.
+
+    Where the vector is so too, another check says it.
+    """
+    reads, both = Reads(logits=True), Reads(vector=True, logits=True)
+    require_steady(subject)
+    again = subject.run(backbone, subject.example(), reads)
+    for what in differences(again, alone, reads):
+        yield Finding(
+            f"the same question again: {what}",
+            "let the classifier draw no number in eval mode: F.dropout(x, p, self.training)",
+        )
+        return
+    everything = Reads(vector=True, maps=subject.reads.levels, logits=True)
+    beside = subject.run(backbone, subject.example(), everything)
+    for what in differences(beside, alone, reads):
+        yield Finding(
+            f"read with the vector and all maps: {what}, compared with logits alone",
+            "go through the same layers to the classifier, whatever else is read",
+        )
+    mixed = pytree.tree_map_only(Tensor, _with_other_mates, subject.example())
+    first, second = (
+        {name: value[:1] for name, value in named(subject.run(backbone, x, both), both).items()}
+        for x in (subject.example(), mixed)
+    )
+    gaps = {name: deviation(value, first[name]) for name, value in second.items()}
+    if gaps["logits"] > NOISE and not gaps["vector"] > NOISE:
+        yield Finding(
+            f"with another sample beside it, a sample's logits change by {gaps['logits']:.2g} of "
+            "the largest",
+            "let the classifier take a sample by itself, never means or softmax along the batch",
+        )
+    wanted = {name: tuple(value.shape) for name, value in named(beside, both).items()}
+    vector = named(_trained(subject, backbone, Reads(vector=True)), both).get("vector")
+    if vector is None or tuple(vector.shape) != wanted["vector"]:
+        return
+    logits = named(_trained(subject, backbone, both), both).get("logits")
+    shape = None if logits is None else tuple(logits.shape)
+    if shape != wanted["logits"]:
+        yield Finding(
+            f"in train mode the logits are {shape}, not {wanted['logits']}",
+            "give the same shapes in both modes; leave auxiliary outputs out",
+        )
+
+
+def _trained(subject: BackboneSubject, backbone: Backbone, reads: Reads) -> Features:
+    return subject.run(deepcopy(backbone).train(), subject.example(), reads)
+
+
+def _with_other_mates(value: Tensor) -> Tensor:
+    """Gives a batch whose first sample is what it was, and the others what the first is."""
+    return torch.cat([value[:1]] * len(value)) if value.ndim else value
 
 
 def _made_anew(subject: BackboneSubject) -> Iterator[Finding]:

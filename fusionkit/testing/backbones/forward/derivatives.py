@@ -20,8 +20,13 @@ __all__ = ["gradients_are_derivatives"]
 STEPS = (2e-5, 2e-6)
 """How far parameters are moved to either side, as a part of their root mean square."""
 
-APART = 0.1
-"""How far off a gradient may be, as a part of the length of what changed."""
+BLURRED = 0.05
+"""How far two moves may be apart, as a part of the length of what changed, for anything to be told.
+"""
+
+LEAST, TIMES = 1e-3, 4
+"""How far off a gradient may be: such a part of that length, or so many times what the moves are
+apart. Kinks part them, and what is computed in float32."""
 
 TOLD = "runs_in_double_precision says what is wrong"
 
@@ -47,14 +52,9 @@ def gradients_are_derivatives(subject: BackboneSubject) -> Iterator[Finding]:
         raise NotApplicableError(TOLD)
     move = _Move(backbone)
     far, near = (_changes(subject, backbone, x, move, step) for step in STEPS)
-    told = {
-        name
-        for name, change in near.items()
-        if bool(change.isfinite().all())
-        and float((change - far[name]).norm()) <= APART / 2 * float(change.norm())
-    }
     for name, off in _errors(subject, backbone, x, move, near).items():
-        if name in told and off > APART:
+        apart = float((near[name] - far[name]).norm() / near[name].norm())
+        if apart <= BLURRED and off > max(LEAST, TIMES * apart):
             yield Finding(
                 f"the gradient of the {name} is not how it changes with the parameters: along a "
                 f"random direction it is off by {off:.2g} of the change",

@@ -13,6 +13,9 @@ from fusionkit.testing.check import Finding, check
 
 __all__ = ["only_what_is_read_comes"]
 
+FEW = 6
+"""Levels that are read one by one; of a transformer's dozens, only the first and the last are."""
+
 
 @check("make forward give what each field of `reads` asks for", on_meta=True)
 def only_what_is_read_comes(subject: BackboneSubject) -> Iterator[Finding]:
@@ -42,17 +45,19 @@ def only_what_is_read_comes(subject: BackboneSubject) -> Iterator[Finding]:
 
 
 def _requests(levels: int) -> list[Reads]:
-    """Gives few requests in which every level is read apart from its neighbours."""
+    """Gives few requests in which every level is read apart from its neighbours, or alone."""
     everything = tuple(range(levels))
+    alone = [(level,) for level in everything] if levels <= FEW else []
     maps = dict.fromkeys(
         each
-        for each in (everything[::2], everything[1::2], everything[:1], everything[-1:])
+        for each in (everything[::2], everything[1::2], everything[:1], everything[-1:], *alone)
         if each
     )
     with_vector = everything[1::2] or everything
     return [
         Reads(vector=True),
-        *(Reads(vector=each == with_vector, maps=each) for each in maps),
+        *(Reads(maps=each) for each in maps),
+        *([Reads(vector=True, maps=with_vector)] if with_vector else []),
     ]
 
 

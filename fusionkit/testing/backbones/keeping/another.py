@@ -6,7 +6,7 @@ from fusionkit.backbone.contract import Backbone
 from fusionkit.testing.backbones.keeping.answers import exercise
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import NotApplicableError
-from fusionkit.testing.seed import set_seed
+from fusionkit.testing.seed import draws_otherwise
 
 __all__ = ["another", "build_anew"]
 
@@ -23,8 +23,8 @@ def another(subject: BackboneSubject) -> Backbone:
     """
     if subject.spare is None:
         assert subject.answer is not None
-        set_seed(SEED)
-        subject.spare = build_anew(subject)
+        with draws_otherwise(SEED):
+            subject.spare = build_anew(subject)
         exercise(subject, subject.spare)
     return subject.spare
 

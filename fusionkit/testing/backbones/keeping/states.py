@@ -19,7 +19,7 @@ from fusionkit.testing.backbones.keeping.answers import (
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, check
 from fusionkit.testing.perturb import perturb
-from fusionkit.testing.seed import set_seed
+from fusionkit.testing.seed import draws_otherwise
 from fusionkit.testing.words import some
 
 __all__ = ["loading_replaces_everything", "state_dict_is_complete", "state_fits_a_file"]
@@ -47,8 +47,8 @@ def state_dict_is_complete(subject: BackboneSubject) -> Iterator[Finding]:
         subject.spare.load_state_dict(state)
         if not difference(subject.run(subject.spare, subject.example()), subject.answer):
             return
-    set_seed(SEED)
-    fresh = build_anew(subject)
+    with draws_otherwise(SEED):
+        fresh = build_anew(subject)
     fresh.load_state_dict(state)
     told = difference(subject.run(fresh, subject.example()), subject.answer)
     if told:
