@@ -55,6 +55,35 @@ class BoastsOfAbsence(Good):
     takes_missing = True
 
 
+class NeedsAllOrOne(Good):
+    """Answers from one branch and from all, and not from two of three."""
+
+    takes_missing = True
+
+    def forward(self, features):
+        if 1 < len(features) < len(self.names):
+            raise KeyError("a branch is absent")
+        return self.add(
+            [self.score(name, features[name]) for name in self.names if name in features]
+        )
+
+
+class HoldsHalfStill(Good):
+    """Lets gradients through to half of each vector."""
+
+    def score(self, name, each):
+        learned, still = each.vector.tensor_split(2, 1)
+        return self.out[name](torch.cat([learned, still.detach()], 1))
+
+
+class GoesThroughTheBatch(Good):
+    """Takes the batch for a sequence, as an RNN does that was not told batch_first."""
+
+    def add(self, scores):
+        joined = super().add(scores)
+        return joined + 0.1 * (joined.cumsum(0) - joined)
+
+
 class NoHead(nn.Module):
     """Is not a fusion head at all."""
 
@@ -527,10 +556,13 @@ EVIL_HEADS = (
     Evil(PlainModules, "everything_is_registered", UNREGISTERED),
     Evil(LearningBuffer, "everything_is_registered"),
     Evil(RandomBuffer, "random_numbers_learn"),
-    Evil(Detached, "every_parameter_learns"),
+    Evil(Detached, "every_parameter_learns", ("gradients_are_derivatives",)),
     Evil(DeadGate, "every_parameter_learns"),
-    Evil(KeepsGradientsBack, "gradients_reach_the_features"),
-    Evil(KeepsOneGradientBack, "gradients_reach_the_features"),
+    Evil(KeepsGradientsBack, "gradients_reach_the_features", ("gradients_are_derivatives",)),
+    Evil(KeepsOneGradientBack, "gradients_reach_the_features", ("gradients_are_derivatives",)),
+    Evil(HoldsHalfStill, "gradients_are_derivatives"),
+    Evil(GoesThroughTheBatch, "rows_are_independent"),
+    Evil(NeedsAllOrOne, "answers_without_a_branch"),
     Evil(GivesProbabilities, "gives_scores"),
     Evil(GivesProbabilitiesInEval, "gives_scores"),
     Evil(BeginsAtZeroTwice, "learns_from_its_first_weights"),

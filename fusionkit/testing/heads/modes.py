@@ -93,6 +93,24 @@ def rows_are_independent(case: HeadCase) -> Iterator[Finding]:
             "normalise with nn.BatchNorm1d, which uses its own statistics in eval mode, or within "
             "a sample (dim=-1), never over dim=0",
         )
+        return
+    turned = {name: _turned(each) for name, each in case.features().items()}
+    gap = distance(case.run(head, turned).flip(0), case.run(head, case.features()))
+    if gap > ROUNDING:
+        yield Finding(
+            f"answers change by {gap:.2g} of their size with the order of the batch",
+            "the batch is the first axis: say batch_first=True where a layer asks, and give no "
+            "sample what others were given before it",
+        )
+
+
+def _turned(features: Features) -> Features:
+    """Gives the samples in the opposite order."""
+    return Features(
+        None if features.vector is None else features.vector.flip(0),
+        tuple(value.flip(0) for value in features.maps),
+        None if features.logits is None else features.logits.flip(0),
+    )
 
 
 def _mix(mine: Features, theirs: Features) -> Features:

@@ -262,6 +262,25 @@ def answers_without_a_branch(case: HeadCase) -> Iterator[Finding]:
                 f"with branch {name!r} alone, the answer depends on what the others held before",
                 "keep nothing of the features that forward was given",
             )
+    for name in case.inputs if len(case.inputs) > 2 else ():
+        yield from _without(case, head, name)
+
+
+def _without(case: HeadCase, head: FusionHead, absent: str) -> Iterator[Finding]:
+    """Tells where one branch of several is absent, what comes then."""
+    present = {name: each for name, each in case.features().items() if name != absent}
+    try:
+        answer: object = case.run(head, present)
+    except Exception as error:  # mostly a wrong number of branches
+        yield Finding(
+            f"without branch {absent!r}, of {len(case.inputs)}, forward fails: "
+            f"{type(error).__name__}: {error!s:.200}",
+            "go through the branches that are in features, or leave takes_missing False",
+        )
+        return
+    fault = misfit(answer, len(case.answer()), case.situation.num_classes)
+    if fault is not None:
+        yield Finding(f"{fault.what} without branch {absent!r}", fault.todo)
 
 
 @check_each("make forward work on features that nobody else may change")
