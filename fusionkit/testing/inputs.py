@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
 
-__all__ = ["candidate_sizes", "first_of", "is_image", "resized", "varied"]
+__all__ = ["candidate_sizes", "first_of", "floats_to", "is_image", "moved", "resized", "varied"]
 
 STEPS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024)
 """Sides in pixels. Below 64 the last map of most networks has one pixel, which batch
@@ -66,6 +66,13 @@ def varied(example: Any, seed: int) -> Any:
 def moved(example: Any, device: torch.device | str) -> Any:
     """Gives an input somewhere else."""
     return pytree.tree_map_only(Tensor, lambda value: value.to(device), example)
+
+
+def floats_to(example: Any, dtype: torch.dtype) -> Any:
+    """Gives an input whose floating-point numbers are of another type."""
+    return pytree.tree_map_only(
+        Tensor, lambda value: value.to(dtype) if value.is_floating_point() else value, example
+    )
 
 
 def first_of(example: Any, count: int = 1) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-import numpy as np
 import torch
 
 __all__ = ["draws_otherwise", "set_seed"]
@@ -27,12 +28,15 @@ def set_seed(seed: int) -> None:
 @contextmanager
 def draws_otherwise(seed: int) -> Iterator[None]:
     """Sets torch's state, and for a while Python's and numpy's, which a factory may draw from."""
-    state, numbers = random.getstate(), np.random.get_state()
+    numpy: Any = sys.modules.get("numpy")
+    before = random.getstate(), numpy.random.get_state() if numpy else None
     set_seed(seed)
     random.seed(seed)
-    np.random.seed(seed)
+    if numpy:
+        numpy.random.seed(seed % 2**32)
     try:
         yield
     finally:
-        random.setstate(state)
-        np.random.set_state(numbers)
+        random.setstate(before[0])
+        if numpy:
+            numpy.random.set_state(before[1])

@@ -221,40 +221,39 @@ class ForgetsAFactor(Sound):
 # The provider's classifier
 
 
-@caught_by("classifier_is_kept_on_request", "the same question again: the logits differ")
-class DropsScores(Sound):
+class _ScoresOtherwise(Sound):
+    def rescored(self, logits: Tensor, reads: fk.Reads) -> Tensor:
+        raise NotImplementedError
+
     def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
         features = super().forward(x, reads)
         if features.logits is None:
             return features
-        return features._replace(logits=functional.dropout(features.logits, 0.2))
+        return features._replace(logits=self.rescored(features.logits, reads))
+
+
+@caught_by("classifier_is_kept_on_request", "the same question again: the logits differ")
+class DropsScores(_ScoresOtherwise):
+    def rescored(self, logits: Tensor, reads: fk.Reads) -> Tensor:
+        return functional.dropout(logits, 0.2)
 
 
 @caught_by("classifier_is_kept_on_request", "a sample's logits change by")
-class CentresScores(Sound):
-    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
-        features = super().forward(x, reads)
-        if features.logits is None:
-            return features
-        return features._replace(logits=features.logits - features.logits.mean(0))
+class CentresScores(_ScoresOtherwise):
+    def rescored(self, logits: Tensor, reads: fk.Reads) -> Tensor:
+        return logits - logits.mean(0)
 
 
 @caught_by("classifier_is_kept_on_request", "read with the vector and all maps: the logits differ")
-class ScoresOtherwiseAlone(Sound):
-    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
-        features = super().forward(x, reads)
-        if features.logits is None or reads.vector:
-            return features
-        return features._replace(logits=2 * features.logits)
+class ScoresOtherwiseAlone(_ScoresOtherwise):
+    def rescored(self, logits: Tensor, reads: fk.Reads) -> Tensor:
+        return logits if reads.vector else 2 * logits
 
 
 @caught_by("classifier_is_kept_on_request", "in train mode the logits are (2, 1), not (2, 5)")
-class FewerScoresInTraining(Sound):
-    def forward(self, x: Tensor, reads: fk.Reads) -> fk.Features:
-        features = super().forward(x, reads)
-        if features.logits is None or not self.training:
-            return features
-        return features._replace(logits=features.logits[:, :1])
+class FewerScoresInTraining(_ScoresOtherwise):
+    def rescored(self, logits: Tensor, reads: fk.Reads) -> Tensor:
+        return logits[:, :1] if self.training else logits
 
 
 @caught_by("classifier_is_kept_on_request", "num_classes=7, it has num_classes=None")

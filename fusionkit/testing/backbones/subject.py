@@ -108,9 +108,16 @@ class BackboneSubject:
 
         Lazy layers are shaped and missing stages measured, as ``fusionkit.compose`` does.
         """
+        return self._call(self.make, changes)
+
+    def build_new_classifier(self, num_classes: int) -> Any:
+        """Gives what a factory that takes ``new_classifier`` builds with one of so many classes."""
+        return self._call(partial(self.make, new_classifier=True), {"num_classes": num_classes})
+
+    def _call(self, make: Callable[..., Any], changes: Mapping[str, Any]) -> Any:
         device = torch.device("meta") if self.on_meta else nullcontext()
         with put_back() as undone, device:
-            built = call_with(self.make, self.accepts, {**self.asked, **changes})
+            built = call_with(make, self.accepts, {**self.asked, **changes})
         self.undone = tuple(undone)
         if isinstance(built, Backbone):
             shape_lazy_layers(built)
@@ -119,13 +126,6 @@ class BackboneSubject:
             if not changes:
                 self.first_shapes = self.first_shapes or shapes_of(built)
         return built
-
-    def build_anew(self, num_classes: int) -> Any:
-        """Gives what a factory that takes ``new_classifier`` builds with one of so many classes."""
-        device = torch.device("meta") if self.on_meta else nullcontext()
-        with put_back(), device:
-            asked = {**self.asked, "num_classes": num_classes}
-            return call_with(partial(self.make, new_classifier=True), self.accepts, asked)
 
     def build_without_data(self, **changes: Any) -> Any:
         """Gives what ``build`` does, on the meta device if it can be built there.

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
-from fusionkit.features import Features
-from fusionkit.testing.check import Check, Finding
+from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.derivatives import untrue_gradients
 from fusionkit.testing.heads.each import check_each, tensors
 from fusionkit.testing.heads.learning import clone_features
@@ -21,7 +21,7 @@ __all__ = ["CHECKS"]
 def gradients_are_derivatives(case: HeadCase) -> Iterator[Finding]:
     """In eval mode and float64, gradients are how the answer changes with features and weights."""
     head = case.build().double()
-    features = {name: _leaves(each) for name, each in case.features().items()}
+    features = pytree.tree_map_only(Tensor, _leaf, case.features())
 
     def ask() -> dict[str, Tensor]:
         return {"answer": head(clone_features(features))}
@@ -29,10 +29,10 @@ def gradients_are_derivatives(case: HeadCase) -> Iterator[Finding]:
     try:
         with torch.no_grad():
             answer = ask()["answer"]
-    except Exception:  # a stranger's forward raises what it likes: the checks of precision tell
-        return
+    except Exception as error:  # a stranger's forward raises what it likes
+        raise NotApplicableError("it does not run in float64") from error
     if answer.dtype != torch.float64:
-        return
+        raise NotApplicableError(f"in float64 it gives {answer.dtype}")
     weights = [value for value in head.parameters() if value.requires_grad]
     read = [value for each in features.values() for value in tensors(each)]
     for learning, what in ((weights, "weights"), (read, "features")):
@@ -46,15 +46,8 @@ def gradients_are_derivatives(case: HeadCase) -> Iterator[Finding]:
             )
 
 
-def _leaves(features: Features) -> Features:
-    def leaf(value: Tensor) -> Tensor:
-        return value.detach().double().requires_grad_()
-
-    return Features(
-        None if features.vector is None else leaf(features.vector),
-        tuple(map(leaf, features.maps)),
-        None if features.logits is None else leaf(features.logits),
-    )
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().double().requires_grad_()
 
 
 CHECKS: tuple[Check[HeadSubject], ...] = (gradients_are_derivatives,)

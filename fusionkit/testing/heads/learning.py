@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils import _pytree as pytree
 
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
@@ -207,14 +208,8 @@ def gradients_are_finite(case: HeadCase) -> Iterator[Finding]:
 
 def clone_features(features: Mapping[str, Features]) -> dict[str, Features]:
     """Gives copies through which gradients flow."""
-    return {
-        name: Features(
-            None if each.vector is None else each.vector.clone(),
-            tuple(map_.clone() for map_ in each.maps),
-            None if each.logits is None else each.logits.clone(),
-        )
-        for name, each in features.items()
-    }
+    copies: dict[str, Features] = pytree.tree_map_only(Tensor, Tensor.clone, dict(features))
+    return copies
 
 
 def unhealthy_gradients(head: FusionHead, features: Mapping[str, Features]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from fusionkit.errors import AssemblyError, DataError
 from fusionkit.features import Features
@@ -94,7 +95,7 @@ def rows_are_independent(case: HeadCase) -> Iterator[Finding]:
             "a sample (dim=-1), never over dim=0",
         )
         return
-    turned = {name: _turned(each) for name, each in case.features().items()}
+    turned = pytree.tree_map_only(Tensor, lambda value: value.flip(0), case.features())
     gap = distance(case.run(head, turned).flip(0), case.run(head, case.features()))
     if gap > ROUNDING:
         yield Finding(
@@ -102,15 +103,6 @@ def rows_are_independent(case: HeadCase) -> Iterator[Finding]:
             "the batch is the first axis: say batch_first=True where a layer asks, and give no "
             "sample what others were given before it",
         )
-
-
-def _turned(features: Features) -> Features:
-    """Gives the samples in the opposite order."""
-    return Features(
-        None if features.vector is None else features.vector.flip(0),
-        tuple(value.flip(0) for value in features.maps),
-        None if features.logits is None else features.logits.flip(0),
-    )
 
 
 def _mix(mine: Features, theirs: Features) -> Features:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -242,45 +242,41 @@ def answers_without_a_branch(case: HeadCase) -> Iterator[Finding]:
     if not head.takes_missing:
         raise NotApplicableError("it does not say that it takes missing branches")
     for name in case.inputs:
-        try:
-            answer: object = case.run(head, {name: case.features()[name]})
-        except Exception as error:  # mostly a KeyError of the absent branch
-            yield Finding(
-                f"with branch {name!r} alone, forward fails: {type(error).__name__}: "
-                f"{error!s:.200}",
-                "go through the branches that are in features, or leave takes_missing False",
-            )
+        alone = f"with branch {name!r} alone"
+        answer = yield from _answer_of(case, head, (name,), alone)
+        if answer is None:
             continue
-        fault = misfit(answer, len(case.answer()), case.situation.num_classes)
-        if fault is not None:
-            yield Finding(f"{fault.what} with branch {name!r} alone", fault.todo)
-            continue
-        assert isinstance(answer, Tensor)
         case.run(head, case.features(seed=1, scale=2.0))
         if not torch.equal(case.run(head, {name: case.features()[name]}), answer):
             yield Finding(
-                f"with branch {name!r} alone, the answer depends on what the others held before",
+                f"{alone}, the answer depends on what the others held before",
                 "keep nothing of the features that forward was given",
             )
-    for name in case.inputs if len(case.inputs) > 2 else ():
-        yield from _without(case, head, name)
+    for absent in case.inputs if len(case.inputs) > 2 else ():
+        present = [name for name in case.inputs if name != absent]
+        how = f"without branch {absent!r}, of {len(case.inputs)}"
+        yield from _answer_of(case, head, present, how)
 
 
-def _without(case: HeadCase, head: FusionHead, absent: str) -> Iterator[Finding]:
-    """Tells where one branch of several is absent, what comes then."""
-    present = {name: each for name, each in case.features().items() if name != absent}
+def _answer_of(
+    case: HeadCase, head: FusionHead, present: Sequence[str], how: str
+) -> Generator[Finding, None, Tensor | None]:
+    """Gives the answer from some branches, or tells what is wrong with it."""
+    given = {name: each for name, each in case.features().items() if name in present}
     try:
-        answer: object = case.run(head, present)
-    except Exception as error:  # mostly a wrong number of branches
+        answer: object = case.run(head, given)
+    except Exception as error:  # mostly a KeyError of the absent branch
         yield Finding(
-            f"without branch {absent!r}, of {len(case.inputs)}, forward fails: "
-            f"{type(error).__name__}: {error!s:.200}",
+            f"{how}, forward fails: {type(error).__name__}: {error!s:.200}",
             "go through the branches that are in features, or leave takes_missing False",
         )
-        return
+        return None
     fault = misfit(answer, len(case.answer()), case.situation.num_classes)
     if fault is not None:
-        yield Finding(f"{fault.what} without branch {absent!r}", fault.todo)
+        yield Finding(f"{fault.what} {how}", fault.todo)
+        return None
+    assert isinstance(answer, Tensor)
+    return answer
 
 
 @check_each("make forward work on features that nobody else may change")

@@ -136,7 +136,7 @@ def _with_other_mates(value: Tensor) -> Tensor:
 
 def _made_anew(subject: BackboneSubject) -> Iterator[Finding]:
     """Says what is wrong with a classifier of a number of classes that no stock one has."""
-    built = subject.build_anew(NEW_CLASSES)
+    built = subject.build_new_classifier(NEW_CLASSES)
     if not isinstance(built, Backbone) or built.num_classes != NEW_CLASSES:
         yield Finding(
             f"built with new_classifier=True and num_classes={NEW_CLASSES}, it has num_classes="

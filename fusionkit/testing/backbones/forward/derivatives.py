@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from fusionkit.testing.backbones.forward.compare import named
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
 from fusionkit.testing.derivatives import untrue_gradients
+from fusionkit.testing.inputs import floats_to
 
 __all__ = ["gradients_are_derivatives"]
 
@@ -27,7 +27,7 @@ def gradients_are_derivatives(subject: BackboneSubject) -> Iterator[Finding]:
     """
     require_steady(subject)
     backbone = subject.copy().double()
-    x = pytree.tree_map_only(Tensor, _doubled, subject.example())
+    x = floats_to(subject.example(), torch.float64)
 
     def ask() -> dict[str, Tensor]:
         return named(backbone(x, subject.reads), subject.reads)
@@ -48,7 +48,3 @@ def gradients_are_derivatives(subject: BackboneSubject) -> Iterator[Finding]:
             "torch.autograd.Function the derivative of what it does; if it is meant to differ, as "
             "straight-through rounding is, name this check in expected_failures",
         )
-
-
-def _doubled(value: Tensor) -> Tensor:
-    return value.double() if value.is_floating_point() else value

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from fusionkit.testing.backbones.forward.compare import deviation, named
 from fusionkit.testing.backbones.forward.rounding import BLURRED, is_rounding
 from fusionkit.testing.backbones.forward.steadiness import require_steady
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
-from fusionkit.testing.inputs import first_of
+from fusionkit.testing.inputs import first_of, floats_to
 
 __all__ = ["runs_in_double_precision", "runs_under_autocast"]
 
@@ -27,7 +25,7 @@ HALF = 0.5
 def runs_in_double_precision(subject: BackboneSubject) -> Iterator[Finding]:
     """After ``.double()`` it gives float64, near what it gives in float32."""
     require_steady(subject)
-    x = pytree.tree_map_only(Tensor, _doubled, subject.example())
+    x = floats_to(subject.example(), torch.float64)
     answer = subject.run(subject.copy().double(), x)
     for name, value in named(answer, subject.reads).items():
         if value.dtype != torch.float64:
@@ -64,10 +62,6 @@ def _in_float16(subject: BackboneSubject) -> Iterator[Finding]:
                 f"{where} it raises RuntimeError: {error!s:.200}",
                 "mask with -torch.inf or torch.finfo(x.dtype).min: float16 ends at 65,504",
             )
-
-
-def _doubled(value: Tensor) -> Tensor:
-    return value.double() if value.is_floating_point() else value
 
 
 def _far(

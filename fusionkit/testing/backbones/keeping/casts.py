@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from fusionkit.backbone.contract import Backbone
 from fusionkit.features import Features
@@ -20,7 +18,7 @@ from fusionkit.testing.backbones.keeping.answers import (
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
-from fusionkit.testing.inputs import first_of
+from fusionkit.testing.inputs import first_of, floats_to
 
 __all__ = ["casting_leaves_nothing_behind", "takes_channels_last"]
 
@@ -58,7 +56,7 @@ def _in_double(
     subject: BackboneSubject, used: Backbone, x: Any, wanted: Features
 ) -> Iterator[Finding]:
     """Says what goes wrong in double precision only after use, and what is left of it."""
-    fine = _floats_to(first_of(x), torch.float64)  # one will do, since this is slow
+    fine = floats_to(first_of(x), torch.float64)  # one will do, since this is slow
     try:
         subject.run(used.double(), fine)
     except Exception as error:  # whatever a stranger's forward raises, if a fresh one does not
@@ -76,12 +74,6 @@ def _runs(subject: BackboneSubject, backbone: Backbone, x: Any) -> bool:
     except Exception:
         return False
     return True
-
-
-def _floats_to(x: Any, dtype: torch.dtype) -> Any:
-    return pytree.tree_map_only(
-        Tensor, lambda value: value.to(dtype) if value.is_floating_point() else value, x
-    )
 
 
 @check("use .reshape or .flatten for .view in forward, which takes any memory layout")

@@ -24,7 +24,7 @@ from fusionkit.testing.backbones.keeping.another import build_anew
 from fusionkit.testing.backbones.keeping.answers import exercise
 from fusionkit.testing.backbones.subject import BackboneSubject, first_values
 from fusionkit.testing.check import Finding, check
-from fusionkit.testing.seed import set_seed
+from fusionkit.testing.seed import draws_otherwise
 from fusionkit.testing.surroundings import put_back
 from fusionkit.testing.words import some
 
@@ -137,22 +137,15 @@ def _path(found: dict[str, Any], seed: int) -> Iterator[None]:
 def _random_states(found: dict[str, Any], seed: int) -> Iterator[None]:
     """Tells who was seeded from who was drawn from: seeded, the end is the same each time."""
     numpy: Any = sys.modules.get("numpy")
-    before = random.getstate(), numpy.random.get_state() if numpy else None
-    random.seed(seed)
-    if numpy:
-        numpy.random.seed(seed % 2**32)
-    set_seed(seed)
-    began = random.getstate(), _numpy_state(numpy)
-    yield
-    if torch.initial_seed() != seed:
-        found["torch's random seed"] = torch.initial_seed()
-    ends = random.getstate(), _numpy_state(numpy)
-    for what, start, end in zip(("Python", "numpy"), began, ends, strict=True):
-        if start != end:
-            found[f"{what}'s random seed"] = end
-    random.setstate(before[0])
-    if numpy:
-        numpy.random.set_state(before[1])
+    with draws_otherwise(seed):
+        began = random.getstate(), _numpy_state(numpy)
+        yield
+        if torch.initial_seed() != seed:
+            found["torch's random seed"] = torch.initial_seed()
+        ends = random.getstate(), _numpy_state(numpy)
+        for what, start, end in zip(("Python", "numpy"), began, ends, strict=True):
+            if start != end:
+                found[f"{what}'s random seed"] = end
 
 
 def _numpy_state(numpy: Any) -> Any:
