@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -116,4 +117,5 @@ class MapNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gives "b c h w" in the precision of ``x``."""
-        return F.group_norm(at_least_float32(x), 1, eps=EPS).to(x.dtype)
+        # not F.group_norm, which refuses one value of one sample and gives 0 for those of two
+        return torch.group_norm(at_least_float32(x), 1, eps=EPS).to(x.dtype)

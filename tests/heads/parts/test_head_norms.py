@@ -27,6 +27,15 @@ def test_features_as_faint_and_as_loud_as_they_occur_come_out_at_one(scale):
     assert MapNorm()(maps).square().mean((1, 2, 3)).tolist() == one
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_map_of_one_value_is_all_mean(batch):
+    x = torch.full((batch, 1, 1, 1), 3.0, requires_grad=True)
+    given = MapNorm()(x)
+    given.sum().backward()
+    assert torch.equal(given, torch.zeros(batch, 1, 1, 1))
+    assert x.grad.isfinite().all()
+
+
 def test_squares_do_not_overflow_in_float16():
     x = torch.full((2, 64), 3e4, dtype=torch.float16)
     x[:, ::2] *= -1
