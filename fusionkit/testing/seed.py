@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["draws_otherwise", "set_seed"]
+__all__ = ["draws_otherwise", "set_seed", "shared_states"]
 
 
 def set_seed(seed: int) -> None:
@@ -40,3 +40,16 @@ def draws_otherwise(seed: int) -> Iterator[None]:
         random.setstate(before[0])
         if numpy:
             numpy.random.set_state(before[1])
+
+
+def shared_states() -> dict[str, object]:
+    """Gives where the generators of torch, Python and numpy stand, to be compared."""
+    numpy: Any = sys.modules.get("numpy")
+    states: dict[str, object] = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "Python": random.getstate(),
+    }
+    if numpy:
+        name, keys, *rest = numpy.random.get_state()
+        states["numpy"] = (name, keys.tobytes(), *rest)
+    return states

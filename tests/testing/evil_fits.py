@@ -69,6 +69,48 @@ class FitsNothing(Fits):
         pass
 
 
+class FitsTheFirst(Fits):
+    """Fits one branch, and leaves the others as they were drawn."""
+
+    def fit(self, features, labels):
+        first = self.names[0]
+        rest = {name: torch.zeros_like(each.vector) for name, each in features.items()}
+        self.prepare = lambda _: {**rest, first: features[first].vector}
+        super().fit(features, labels)
+        del self.prepare
+
+
+class CountsFromZero(Fits):
+    """Takes the first class that occurs for class 0."""
+
+    def fit(self, features, labels):
+        super().fit(features, labels - labels.min())
+
+
+class MakesParameters(Fits):
+    """Sets new parameters in place of those that an optimizer knows."""
+
+    def set(self, layer, found):
+        layer.weight = torch.nn.Parameter(found[:-1].T.float().contiguous())
+        layer.bias = torch.nn.Parameter(found[-1].float())
+
+
+class FreezesWhatItFits(Fits):
+    """Lets nothing learn after a fit."""
+
+    def fit(self, features, labels):
+        super().fit(features, labels)
+        self.requires_grad_(False)
+
+
+class SeedsTheFit(Fits):
+    """Sets everybody's seed, so that its own draws are the same each time."""
+
+    def fit(self, features, labels):
+        torch.manual_seed(0)
+        super().fit(features, labels)
+
+
 class FitsToNothing(Fits):
     """Divides by zero."""
 
@@ -155,10 +197,15 @@ class RefusesSilently(Good):
 
 EVIL_FITS = (
     Evil(GoesOn, "fit_is_repeatable"),
-    Evil(FitsByChance, "fit_is_repeatable"),
+    Evil(FitsByChance, "fit_is_repeatable", ("fit_draws_from_its_own",)),
     Evil(FitsInOrder, "fit_does_not_mind_order"),
     Evil(FitsToOthers, "fit_learns"),
     Evil(FitsNothing, "fit_learns"),
+    Evil(FitsTheFirst, "fit_learns", ("fit_does_not_mind_order",)),
+    Evil(CountsFromZero, "fit_learns"),
+    Evil(MakesParameters, "fit_keeps_its_parameters"),
+    Evil(FreezesWhatItFits, "fit_keeps_its_parameters"),
+    Evil(SeedsTheFit, "fit_draws_from_its_own"),
     Evil(FitsToNothing, "fit_learns", ("fit_takes_few_samples", "fit_takes_missing_classes")),
     Evil(ForgetsTheFit, "fit_is_saved"),
     Evil(NeedsThreeOfEach, "fit_takes_few_samples"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy
 import torch
 from evil_heads import UNSAVED, Evil, Good
 from torch import nn
@@ -23,6 +24,14 @@ class DropoutInEval(Good):
 
     def score(self, name, each):
         return super().score(name, each._replace(vector=F.dropout(each.vector, 0.5)))
+
+
+class DrawsFromNumpy(Good):
+    """Adds noise from a generator that torch does not seed."""
+
+    def add(self, scores):
+        total = super().add(scores)
+        return total + total.new_tensor(numpy.random.randn(self.num_classes) * 0.01)
 
 
 class DrawsForNothing(Good):
@@ -263,6 +272,9 @@ EVIL_HEAD_NUMBERS = (
     Evil(OneLayerForAll, "builds"),
     Evil(FreshProjection, "forward_makes_no_weights", ("eval_is_deterministic", *ANSWERS_TWICE)),
     Evil(DropoutInEval, "eval_is_deterministic", ANSWERS_TWICE),
+    Evil(
+        DrawsFromNumpy, "eval_is_deterministic", (*ANSWERS_TWICE, "leaves_its_surroundings_alone")
+    ),
     Evil(DrawsForNothing, "eval_is_deterministic"),
     Evil(MadeAtForward, "forward_makes_no_weights", (*MADE, *COPIES[1:], "train_mode_works")),
     Evil(CountsInEval, "forward_makes_no_weights"),

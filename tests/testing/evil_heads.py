@@ -49,25 +49,6 @@ class UnevenGains(Good):
         return super().score(name, each) * self.gains.get(name, 1.0)
 
 
-class BoastsOfAbsence(Good):
-    """Says that branches may be absent, and looks for them all the same."""
-
-    takes_missing = True
-
-
-class NeedsAllOrOne(Good):
-    """Answers from one branch and from all, and not from two of three."""
-
-    takes_missing = True
-
-    def forward(self, features):
-        if 1 < len(features) < len(self.names):
-            raise KeyError("a branch is absent")
-        return self.add(
-            [self.score(name, features[name]) for name in self.names if name in features]
-        )
-
-
 class HoldsHalfStill(Good):
     """Lets gradients through to half of each vector."""
 
@@ -138,6 +119,14 @@ class FailsWithThree(Good):
         return super().add(scores)
 
 
+class FailsWithMore(Good):
+    """Has gains for as many branches as its author tried."""
+
+    def add(self, scores):
+        gains = torch.tensor([1.0, 0.9, 0.8]).to(scores[0])[: len(scores)]
+        return (torch.stack(scores) * gains[:, None, None]).sum(0)
+
+
 class FailsWithLogits(Good):
     """Fails where a branch has a classifier."""
 
@@ -206,114 +195,6 @@ class Undocumented(Good):
     pass
 
 
-class ReadsMore(Good):
-    """Declares vectors, and reads maps as well."""
-
-    def score(self, name, each):
-        return super().score(name, each) + each.maps[0].mean()
-
-
-class ReadsMoreQuietly(Good):
-    """Takes logits along where it happens to see some."""
-
-    def score(self, name, each):
-        score = super().score(name, each)
-        return score if each.logits is None else score + each.logits.mean()
-
-
-class TwoOnly(Good):
-    """Fuses two branches, and takes a third without a word."""
-
-    def make(self, inputs):
-        self.names = self.names[:2]
-        super().make(inputs)
-
-
-class ReadsForNothing(Good):
-    """Has maps computed that it never looks at."""
-
-    def make(self, inputs):
-        if not all(each.levels for each in inputs.values()):
-            raise fk.AssemblyError("a branch has no maps")
-        self.reads = fk.Reads(vector=True, maps=(-1,))
-        super().make(inputs)
-
-
-class WiredByOrder(Good):
-    """Concatenates in the order in which features come."""
-
-    def make(self, inputs):
-        self.out = nn.Linear(sum(each.embed_dim for each in inputs.values()), self.num_classes)
-
-    def forward(self, features):
-        return self.out(torch.cat([each.vector for each in features.values()], -1))
-
-
-class NumbersBranches(Good):
-    """Names its layers by the order in which branches were given."""
-
-    def make(self, inputs):
-        self.places = {name: str(place) for place, name in enumerate(inputs)}
-        self.out = nn.ModuleDict(
-            {
-                self.places[name]: nn.Linear(each.embed_dim, self.num_classes)
-                for name, each in inputs.items()
-            }
-        )
-
-    def score(self, name, each):
-        return self.out[self.places[name]](each.vector)
-
-
-class SharesByWidth(Good):
-    """Gives branches of one width one projection."""
-
-    def make(self, inputs):
-        self.keys = {name: f"width{inputs[name].embed_dim}" for name in self.names}
-        self.out = nn.ModuleDict(
-            {
-                self.keys[name]: nn.Linear(inputs[name].embed_dim, self.num_classes)
-                for name in self.names
-            }
-        )
-
-    def score(self, name, each):
-        return self.out[self.keys[name]](each.vector)
-
-
-class ChangesFeatures(Good):
-    """Scales the features in place."""
-
-    def score(self, name, each):
-        return super().score(name, each._replace(vector=each.vector.mul_(0.5)))
-
-
-class EatsFeatures(Good):
-    """Takes the branches out of the mapping."""
-
-    def forward(self, features):
-        return self.add([self.score(name, features.pop(name)) for name in self.names])
-
-
-class FlattensMaps(Good):
-    """Has a linear layer for maps of one size."""
-
-    def make(self, inputs):
-        if not all(each.levels for each in inputs.values()):
-            raise fk.AssemblyError("a branch has no maps")
-        self.reads = fk.Reads(maps=(-1,))
-        levels = {name: inputs[name].levels[-1] for name in self.names}
-        self.out = nn.ModuleDict(
-            {
-                name: nn.Linear(level.channels * (64 // level.stride) ** 2, self.num_classes)
-                for name, level in levels.items()
-            }
-        )
-
-    def score(self, name, each):
-        return self.out[name](each.maps[0].flatten(1))
-
-
 class PlainList(Good):
     """Keeps weights in a list, where no optimizer finds them."""
 
@@ -356,6 +237,18 @@ class RandomBuffer(Good):
 
     def add(self, scores):
         return super().add(scores) @ self.mixing
+
+
+class FrozenAtRandom(Good):
+    """Projects by weights that are drawn and never learn."""
+
+    def make(self, inputs):
+        super().make(inputs)
+        self.mix = nn.Linear(self.num_classes, self.num_classes, bias=False)
+        self.mix.requires_grad_(False)
+
+    def add(self, scores):
+        return self.mix(super().add(scores))
 
 
 class Detached(Good):
@@ -419,22 +312,6 @@ class TakesAClass(Good):
         super().__init__(inputs, num_classes=num_classes)
 
 
-class KeepsGradientsBack(Good):
-    """Learns itself, and lets no branch learn."""
-
-    def score(self, name, each):
-        return super().score(name, each._replace(vector=each.vector.detach()))
-
-
-class KeepsOneGradientBack(Good):
-    """Lets no gradient through to the first of several branches."""
-
-    def score(self, name, each):
-        if name == self.names[0] and len(self.names) > 1:
-            each = each._replace(vector=each.vector.detach())
-        return super().score(name, each)
-
-
 class GivesProbabilities(Good):
     """Gives what cross-entropy would make of its scores."""
 
@@ -480,38 +357,12 @@ class MakesNumbersOnTheCpu(Good):
         return super().add(scores) * torch.linspace(0.5, 1.5, self.num_classes).to(scores[0].dtype)
 
 
-class RemembersTheAbsent(Good):
-    """Puts what it saw last in the place of an absent branch."""
-
-    takes_missing = True
-
-    def make(self, inputs):
-        super().make(inputs)
-        self.last = {}
-
-    def forward(self, features):
-        for name, each in features.items():
-            self.last[name] = self.score(name, each).mean(0).tolist()
-        scores = [self.score(name, each) for name, each in features.items()]
-        for name in self.last.keys() - features.keys():
-            scores.append(torch.tensor(self.last[name]).to(scores[0]).expand_as(scores[0]))
-        return self.add(scores)
-
-
 class AddsDoubles(Good):
     """Adds numbers of more bits than the features have."""
 
     def add(self, scores):
         prior = torch.arange(self.num_classes, device=scores[0].device, dtype=torch.float64)
         return super().add(scores) + prior
-
-
-class ClampsFeatures(Good):
-    """Changes features in place, though not those that are small."""
-
-    def score(self, name, each):
-        each.vector.clamp_(-100, 100)
-        return super().score(name, each)
 
 
 class Evil(NamedTuple):
@@ -532,45 +383,31 @@ EVIL_HEADS = (
     Evil(IgnoresClasses, "answers"),
     Evil(NeedsTwo, "one_branch", ("stock_classifiers",)),
     Evil(NeedsAnyButTwo, "two_branches", ("stock_classifiers", "branch_without_maps")),
-    Evil(FailsWithThree, "three_branches", ("stock_classifiers",)),
+    Evil(FailsWithThree, "three_branches", ("stock_classifiers", "many_branches")),
+    Evil(FailsWithMore, "many_branches"),
     Evil(FailsWithLogits, "stock_classifiers", ("equal_branches",)),
-    Evil(NeedsUnequalWidths, "equal_branches"),
+    Evil(NeedsUnequalWidths, "equal_branches", ("many_branches",)),
     Evil(NeedsMaps, "branch_without_maps"),
     Evil(SqueezesClasses, "any_number_of_classes"),
     Evil(SqueezesBatch, "batch_of_one"),
     Evil(HidesLogits, "says_whether_it_takes_logits"),
     Evil(BoastsOfLogits, "says_whether_it_takes_logits"),
     Evil(Undocumented, "says_what_it_is"),
-    Evil(BoastsOfAbsence, "answers_without_a_branch"),
-    Evil(ReadsMore, "reads_only_what_it_declares"),
-    Evil(ReadsMoreQuietly, "reads_only_what_it_declares"),
-    Evil(TwoOnly, "each_branch_counts"),
-    Evil(ReadsForNothing, "each_branch_counts"),
-    Evil(WiredByOrder, "order_of_branches_is_free"),
-    Evil(NumbersBranches, "order_of_branches_is_free"),
-    Evil(SharesByWidth, "branches_are_told_apart"),
-    Evil(ChangesFeatures, "features_stay_as_they_are", ("works_in_a_model",)),
-    Evil(EatsFeatures, "features_stay_as_they_are"),
-    Evil(FlattensMaps, "other_sizes"),
     Evil(PlainList, "everything_is_registered", (*UNSAVED, "built_on_meta")),
     Evil(PlainModules, "everything_is_registered", UNREGISTERED),
     Evil(LearningBuffer, "everything_is_registered"),
     Evil(RandomBuffer, "random_numbers_learn"),
+    Evil(FrozenAtRandom, "random_numbers_learn"),
     Evil(Detached, "every_parameter_learns", ("gradients_are_derivatives",)),
     Evil(DeadGate, "every_parameter_learns"),
-    Evil(KeepsGradientsBack, "gradients_reach_the_features", ("gradients_are_derivatives",)),
-    Evil(KeepsOneGradientBack, "gradients_reach_the_features", ("gradients_are_derivatives",)),
-    Evil(HoldsHalfStill, "gradients_are_derivatives"),
+    Evil(HoldsHalfStill, "gradients_are_derivatives", ("gradients_reach_the_features",)),
     Evil(GoesThroughTheBatch, "rows_are_independent"),
-    Evil(NeedsAllOrOne, "answers_without_a_branch"),
     Evil(GivesProbabilities, "gives_scores"),
     Evil(GivesProbabilitiesInEval, "gives_scores"),
     Evil(BeginsAtZeroTwice, "learns_from_its_first_weights"),
     Evil(KeepsItsLastScores, "deepcopy"),
     Evil(MakesNumbersOnTheCpu, "everything_is_registered"),
-    Evil(RemembersTheAbsent, "answers_without_a_branch"),
     Evil(AddsDoubles, "answers"),
-    Evil(ClampsFeatures, "features_stay_as_they_are", ("works_in_a_model",)),
     Evil(Seeds, "leaves_its_surroundings_alone"),
     Evil(SetsVariables, "leaves_its_surroundings_alone"),
     Evil(Swallows, "unknown_option"),

@@ -9,14 +9,15 @@ import pytest
 import torch
 from evil_fits import EVIL_FITS, Fits
 from evil_head_numbers import EVIL_HEAD_COMPILERS, EVIL_HEAD_NUMBERS
-from evil_heads import EVIL_HEADS, Evil, Good, PlainList, TwoOnly, UnevenGains
+from evil_head_reads import EVIL_READS, TwoOnly
+from evil_heads import EVIL_HEADS, Evil, Good, PlainList, UnevenGains
 from good_heads import GOOD_HEADS
 
 import fusionkit as fk
 import fusionkit.testing as kit
 from fusionkit.testing.heads.all import HEAD_CHECKS
 
-ZOO = (*EVIL_HEADS, *EVIL_HEAD_NUMBERS, *EVIL_FITS)
+ZOO = (*EVIL_HEADS, *EVIL_READS, *EVIL_HEAD_NUMBERS, *EVIL_FITS)
 
 
 @pytest.mark.parametrize("evil", ZOO, ids=lambda evil: evil.make.__name__)
@@ -85,12 +86,13 @@ def test_a_good_head_passes_all():
         "options_survive_a_recipe",
         "other_sizes",
         "refuses_to_train",
+        "scores_of_single_branches",
     }
 
 
 def test_a_head_that_fits_is_asked_what_it_makes_of_samples():
     report = kit.check_head(Fits)
-    assert len([o for o in report.outcomes if o.check.startswith("fit_")]) == 7
+    assert len([o for o in report.outcomes if o.check.startswith("fit_")]) == 9
     assert not [o for o in report.outcomes if o.check.startswith("fit_") and o.cause]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from evil_heads import TwoOnly
+from evil_head_reads import TwoOnly
 from evil_plugins import EVIL_PLUGINS, GOOD, EvilPlugin, exchanged, put_distribution
 
 import fusionkit as fk

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from fusionkit.testing.check import Check
 from fusionkit.testing.heads import (
+    alone,
     building,
     compiling,
     copying,
     derivatives,
     fitting,
+    layouts,
     learning,
     modelling,
     modes,
     options,
     precision,
+    reaching,
     reading,
 )
 from fusionkit.testing.heads.subject import HeadSubject
@@ -26,6 +29,9 @@ HEAD_CHECKS: tuple[Check[HeadSubject], ...] = (
     reading.reads_only_what_it_declares,
     *building.CHECKS,
     *reading.CHECKS,
+    *reaching.CHECKS,
+    *alone.CHECKS,
+    *layouts.CHECKS,
     *modes.CHECKS,
     *learning.CHECKS,
     *derivatives.CHECKS,

@@ -6,12 +6,21 @@ from collections.abc import Iterator
 
 from fusionkit.errors import FusionKitError
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
-from fusionkit.testing.heads.subject import REFUSE, HeadCase, HeadSubject, Trial, misfit
+from fusionkit.testing.heads.situations import make_many
+from fusionkit.testing.heads.subject import (
+    REFUSE,
+    HeadCase,
+    HeadSubject,
+    Trial,
+    misfit,
+    try_situation,
+)
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "answers", "builds"]
 
 COUNTS = (1, 2, 1000)
+MANY = 5
 
 
 @check("make the factory build a fusionkit.FusionHead: make(inputs, num_classes=5)", first=True)
@@ -80,6 +89,20 @@ two_branches = _ask_situations(
 three_branches = _ask_situations(
     "three_branches", "It works for three branches, or refuses them.", "3 branches"
 )
+
+
+@check(REFUSE)
+def many_branches(subject: HeadSubject) -> Iterator[Finding]:
+    """It works for five branches, with other names, or refuses them when it is built."""
+    if not subject.free_names:
+        raise NotApplicableError("it was given branches of its own")
+    trial = try_situation(subject.make, make_many(MANY))
+    if trial.refusal:
+        raise NotApplicableError(f"it refuses: {trial.refusal}")
+    if trial.fault is not None:
+        yield Finding(f"{trial.fault.what} (with {trial.situation.title})", trial.fault.todo)
+
+
 stock_classifiers = _ask_situations(
     "stock_classifiers",
     "It works where all branches or some have logits of their own, or refuses that.",
@@ -165,6 +188,7 @@ CHECKS: tuple[Check[HeadSubject], ...] = (
     one_branch,
     two_branches,
     three_branches,
+    many_branches,
     stock_classifiers,
     equal_branches,
     branch_without_maps,

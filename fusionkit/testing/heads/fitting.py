@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, backwards, check_each, distance, same, tensors
 from fusionkit.testing.heads.samples import Samples, draw_samples
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
-from fusionkit.testing.seed import set_seed
+from fusionkit.testing.seed import set_seed, shared_states
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -24,6 +25,9 @@ TITLES = ("2 branches", "2 branches with classifiers", "3 branches, some with cl
 
 ENOUGH = 0.6
 """The share of separable samples that must be right; chance is 0.2, and 1 can be had."""
+
+FEW_RIGHT = 0.4
+"""As much where the other branches hold noise alone, of which a fit may learn some by heart."""
 
 FIT = "make fit(features, labels) set parameters and buffers from all samples at once"
 
@@ -83,19 +87,70 @@ def fit_does_not_mind_order(case: HeadCase) -> Iterator[Finding]:
 
 @check_fit
 def fit_learns(case: HeadCase) -> Iterator[Finding]:
-    """Fitted to samples that are easily told apart, it classifies others like them."""
-    head = _fit(case, draw_samples(case))
-    test = draw_samples(case, seed=1)
+    """Fitted to samples that branches, or one alone, tell apart, it classifies others like them."""
+    count = case.situation.num_classes
+    yield from _learns(case, "samples like those that it was fitted to")
+    without_first = "samples of the classes that it was fitted to, all but the first"
+    yield from _learns(case, without_first, classes=range(1, count))
+    for name in case.inputs:
+        told = f"samples that branch {name!r} alone tells apart, as in the fit"
+        yield from _learns(case, told, FEW_RIGHT, telling=[name])
+
+
+def _learns(case: HeadCase, what: str, least: float = ENOUGH, **drawn: Any) -> Iterator[Finding]:
+    try:
+        head = _fit(case, draw_samples(case, **drawn))
+    except DataError:
+        return  # it may want every class
+    test = draw_samples(case, seed=1, **drawn)
     answer = case.run(head, test.features)
     fault = misfit(answer, len(test.labels), case.situation.num_classes)
     if fault is not None:
-        yield Finding(f"{fault.what}, after the fit", fault.todo)
+        if "classes" not in drawn:  # fit_takes_missing_classes tells it
+            yield Finding(f"{fault.what}, after the fit", fault.todo)
         return
     right = float((answer.argmax(1) == test.labels).double().mean())
-    if right < ENOUGH:
+    if right < least:
         yield Finding(
-            f"of samples like those that it was fitted to, {right:.0%} are classified rightly",
-            "fit to the labels all that stands between the features and the scores",
+            f"of {what}, {right:.0%} are classified rightly",
+            "fit to the labels all that stands between the features and the scores, in every "
+            "branch, and take labels as they are: column i is class i",
+        )
+
+
+@check_fit
+def fit_keeps_its_parameters(case: HeadCase) -> Iterator[Finding]:
+    """A fit sets the values of parameters and buffers, and leaves who they are and who learns."""
+    head = case.build()
+    before = _identities(head)
+    _fit(case, draw_samples(case), head)
+    changed = [name for name, who in _identities(head).items() if before.pop(name, None) != who]
+    if changed or before:
+        yield Finding(
+            f"the fit made or froze {some([*changed, *before])}, which an optimizer that was made "
+            "before does not see",
+            "write self.linear.weight.copy_(value), in buffers and parameters made in __init__",
+        )
+
+
+def _identities(head: FusionHead) -> dict[str, tuple[int, bool]]:
+    tensors = head.state_dict(keep_vars=True)
+    return {name: (id(value), value.requires_grad) for name, value in tensors.items()}
+
+
+@check_fit
+def fit_draws_from_its_own(case: HeadCase) -> Iterator[Finding]:
+    """A fit neither seeds nor draws from the generators that everybody shares."""
+    head = _fit(case, draw_samples(case))  # what is imported at the first fit may draw
+    samples = draw_samples(case)
+    set_seed(99)
+    before = shared_states()
+    _fit(case, samples, head)
+    moved = [name for name, state in shared_states().items() if state != before[name]]
+    if moved:
+        yield Finding(
+            f"the fit seeds or draws from the generator of {some(moved)}",
+            "draw from a torch.Generator of your own",
         )
 
 
@@ -177,6 +232,8 @@ CHECKS: tuple[Check[HeadSubject], ...] = (
     fit_is_repeatable,
     fit_does_not_mind_order,
     fit_learns,
+    fit_keeps_its_parameters,
+    fit_draws_from_its_own,
     fit_is_saved,
     fit_takes_few_samples,
     fit_takes_missing_classes,

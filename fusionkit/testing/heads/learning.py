@@ -19,7 +19,7 @@ from fusionkit.testing.registered import tell_left_on_the_cpu, tell_unregistered
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
-__all__ = ["CHECKS", "backward", "clone_features", "is_moved"]
+__all__ = ["CHECKS", "backward", "clone_features"]
 
 DRAWS = 3
 RATE = 0.1
@@ -49,17 +49,24 @@ def random_numbers_learn(case: HeadCase) -> Iterator[Finding]:
     one = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
     set_seed(2)
     other = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
-    mine, theirs = dict(one.named_buffers()), dict(other.named_buffers())
-    for name, value in mine.items():
+    theirs = dict(_named_tensors(other))
+    for name, value in _named_tensors(one):
         twin = theirs.get(name)
-        if twin is None or not value.is_floating_point() or value.shape != twin.shape:
+        if value.requires_grad or not value.is_floating_point():
             continue
-        if not same(value, twin) and value.unique().numel() > FEW:
+        if twin is None or value.shape != twin.shape or same(value, twin):
+            continue
+        if len(torch.unique(value)) > FEW:
             yield Finding(
-                f"the buffer {name} holds random numbers, which never learn",
-                "make it an nn.Parameter; a projection that stays random on purpose is told to "
-                "the kit with expected_failures",
+                f"{name} holds random numbers, which never learn",
+                "make it an nn.Parameter that requires gradients; a projection that stays random "
+                "on purpose is told to the kit with expected_failures",
             )
+
+
+def _named_tensors(head: FusionHead) -> Iterator[tuple[str, Tensor]]:
+    yield from head.named_parameters()
+    yield from head.named_buffers()
 
 
 @check("make every parameter take part in the answer")
@@ -109,13 +116,11 @@ def _learn(
         answer = head(case.features(batch=8, seed=seed))
         if not answer.requires_grad:
             return sorted(learning)
-        backward(answer, seed)
+        backward(answer, seed=seed)
         _note_gradients(learning, reached, moved)
     beside = {name: value for name, value in learning.items() if name not in reached}
     for seed in range(DRAWS if beside else 0):  # learned by a loss on what each branch says alone
-        for scores in own_scores(head, case.features(batch=8, seed=seed)).values():
-            if scores.requires_grad:  # a stock classifier's own have nothing of the head's
-                backward(scores, seed)
+        backward(*own_scores(head, case.features(batch=8, seed=seed)).values(), seed=seed)
         _note_gradients(beside, reached, moved)
     alive |= moved
     for name in reached - moved:
@@ -130,21 +135,26 @@ def _note_gradients(
     for name, value in learning.items():
         if value.grad is not None:
             reached.add(name)
-            if is_moved(value):
+            if _is_moved(value):
                 moved.add(name)
             value.grad = None
 
 
-def backward(answer: Tensor, seed: int = 0) -> None:
-    """Runs backward from a loss that depends on every score of every row."""
+def backward(*answers: Tensor, seed: int = 0) -> None:
+    """Runs backward from a loss that depends on every score of every row that has a gradient."""
+    losses = [_loss(answer.float(), seed) for answer in answers if answer.requires_grad]
+    if losses:
+        torch.autograd.backward(torch.stack(losses).sum())
+
+
+def _loss(answer: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    answer = answer.float()
     targets = torch.randint(answer.shape[1], answer.shape[:1], generator=generator)
     weights = torch.randn(answer.shape, generator=generator)
-    torch.autograd.backward(F.cross_entropy(answer, targets) + (answer * weights).mean())
+    return F.cross_entropy(answer, targets) + (answer * weights).mean()
 
 
-def is_moved(leaf: Tensor) -> bool:
+def _is_moved(leaf: Tensor) -> bool:
     """Tells whether a gradient came that is not zero everywhere."""
     return leaf.grad is not None and bool((leaf.grad != 0).any())
 
@@ -182,10 +192,8 @@ def _begun(case: HeadCase, head: FusionHead, steps: int) -> set[str]:
     optimizer = torch.optim.SGD(learning.values(), lr=RATE)
     for seed in range(steps):
         features = case.features(batch=8, seed=seed)
-        for answer in (head(features), *own_scores(head, features).values()):
-            if answer.requires_grad:
-                backward(answer, seed)
-        begun |= {name for name, value in learning.items() if is_moved(value)}
+        backward(head(features), *own_scores(head, features).values(), seed=seed)
+        begun |= {name for name, value in learning.items() if _is_moved(value)}
         optimizer.step()
         optimizer.zero_grad()
     return begun

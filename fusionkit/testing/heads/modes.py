@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import torch
@@ -17,6 +16,7 @@ from fusionkit.testing.heads.learning import clone_features
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.made import parameters_made, tell_made
 from fusionkit.testing.registered import tell_left_by_inference
+from fusionkit.testing.seed import shared_states
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS"]
@@ -29,9 +29,9 @@ SCALES = (1.0, 3.0, 10.0, 30.0)
 def eval_is_deterministic(case: HeadCase) -> Iterator[Finding]:
     """In eval mode the same features give the same bits, and no random number is drawn."""
     head = case.build()
-    before = (torch.get_rng_state(), random.getstate())
+    before = shared_states()
     one = case.run(head, case.features())
-    drawn = not torch.equal(before[0], torch.get_rng_state()) or before[1] != random.getstate()
+    drawn = shared_states() != before
     other = case.run(head, case.features())
     if not torch.equal(one, other):
         yield Finding(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,41 +17,44 @@ from fusionkit.testing.heads.each import (
     check_each,
     distance,
     modes,
-    own_scores,
     tensors,
 )
-from fusionkit.testing.heads.learning import backward, clone_features, is_moved
+from fusionkit.testing.heads.exchange import (
+    answer_and_own_scores,
+    counts,
+    exchange_branch,
+    exchange_field,
+    fields,
+)
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.words import some
 
 __all__ = ["CHECKS", "reads_only_what_it_declares"]
 
-Exchange: TypeAlias = Callable[[dict[str, Features], dict[str, Features]], dict[str, Features]]
-"""Puts a part of the second features into the place of the first's."""
-
-NOTICEABLE = 1e-6
-DRAWS = 4
 SIZES = ((96, 64), (32, 128), (70, 90), (16, 16))
 
 
 @check_each("declare in self.reads all that forward uses", first=True)
 def reads_only_what_it_declares(case: HeadCase) -> Iterator[Finding]:
     """It works with exactly what ``reads`` asks for, and looks at nothing else."""
-    full = case.answer(extra="filled")
+    head = case.build()
+    full = case.run(head, case.features(extra="filled"))
     todo = (
         "ask for all that forward uses: self.reads = 'vector', 'maps', 'logits', a "
         "fusionkit.Reads, or one of these by branch"
     )
     try:
-        exact = case.answer()
+        exact = case.run(head, case.features())
     except Exception as error:  # whatever its forward raises when a field is missing
         what = f"without what `reads` does not ask for, forward fails: {type(error).__name__}"
         yield Finding(f"{what}: {error!s:.200}", todo)
         return
+    if not torch.equal(case.run(head, case.features(extra="filled")), full):
+        return  # it draws its answer, which eval_is_deterministic tells
     if not torch.equal(exact, full):
         yield Finding("what `reads` does not ask for changes the answer", todo)
-    elif not torch.equal(case.answer(extra="nan"), full):
+    elif not torch.equal(case.run(head, case.features(extra="nan")), full):
         yield Finding("NaN in a field that `reads` does not ask for comes out of the answer", todo)
 
 
@@ -64,103 +66,21 @@ def each_branch_counts(case: HeadCase) -> Iterator[Finding]:
         if reads == Reads():
             yield Finding(f"it reads nothing of branch {name!r}", "read it, or refuse it")
             continue
-        if not _counts(case, head, _exchange_branch(name)):
+        if not counts(case, head, exchange_branch(name)):
             yield Finding(
                 f"the answer does not depend on branch {name!r}",
                 "use every branch in forward; refuse more branches than the head can use with "
                 "fusionkit.AssemblyError. Where an option says so (a weight of 0), expect it",
             )
             continue
-        for what, exchange in _parts(name, reads):
-            if not _counts(case, head, exchange, _answer_and_own_scores):
+        parts = fields(reads)
+        for place, what in enumerate(parts if len(parts) > 1 else ()):
+            if not counts(case, head, exchange_field(name, place), answer_and_own_scores):
                 yield Finding(
                     f"`reads` asks for {what} of branch {name!r}, and the answer does not depend "
                     "on it",
                     "leave it out of `reads`, so that it is not computed, or use it",
                 )
-
-
-def _exchange_branch(name: str) -> Exchange:
-    return lambda old, new: {**old, name: new[name]}
-
-
-def _parts(name: str, reads: Reads) -> list[tuple[str, Exchange]]:
-    """Gives what is read of one branch, if that is more than one thing."""
-    parts: list[tuple[str, Exchange]] = []
-    if reads.vector:
-        parts.append(
-            ("the vector", lambda o, n: {**o, name: o[name]._replace(vector=n[name].vector)})
-        )
-    if reads.logits:
-        parts.append(
-            ("the logits", lambda o, n: {**o, name: o[name]._replace(logits=n[name].logits)})
-        )
-    for place, level in enumerate(reads.levels):
-        parts.append((f"level {level}", _exchange_map(name, place)))
-    return parts if len(parts) > 1 else []
-
-
-def _exchange_map(name: str, place: int) -> Exchange:
-    def exchange(old: dict[str, Features], new: dict[str, Features]) -> dict[str, Features]:
-        maps = list(old[name].maps)
-        maps[place] = new[name].maps[place]
-        return {**old, name: old[name]._replace(maps=tuple(maps))}
-
-    return exchange
-
-
-def _answer(head: FusionHead, features: Mapping[str, Features]) -> Tensor:
-    answer: Tensor = head(features)
-    return answer
-
-
-def _answer_and_own_scores(head: FusionHead, features: Mapping[str, Features]) -> Tensor:
-    """Gives all that may depend on a field: some are read for what a branch says alone."""
-    return torch.cat([head(features), *own_scores(head, features).values()], dim=1)
-
-
-def _counts(
-    case: HeadCase,
-    head: FusionHead,
-    exchange: Exchange,
-    ask: Callable[[FusionHead, Mapping[str, Features]], Tensor] = _answer,
-) -> bool:
-    """Tells whether the answer changes in one of several draws, for heads that choose or vote."""
-    with torch.no_grad():
-        for seed in range(DRAWS):
-            old = case.features(batch=8, seed=seed)
-            new = case.features(batch=8, seed=seed + DRAWS, scale=2.0)
-            if distance(ask(head, exchange(old, new)), ask(head, old)) > NOTICEABLE:
-                return True
-    return False
-
-
-@check_each("let gradients through to the features, without detach(), .data or no_grad()")
-def gradients_reach_the_features(case: HeadCase) -> Iterator[Finding]:
-    """A gradient reaches what is read of each branch, so that its backbone can learn."""
-    head = case.build()
-    if not head.trains:
-        raise NotApplicableError("it says that gradients cannot train what comes before it")
-    head.train()
-    deaf = set(case.inputs)
-    for seed in range(DRAWS):
-        features = case.features(batch=8, seed=seed, requires_grad=True)
-        answer = head(clone_features(features))
-        answers = (answer, *own_scores(head, clone_features(features)).values())
-        if not any(each.requires_grad for each in answers):
-            raise NotApplicableError("the answer has no gradient")
-        for each in answers:
-            if each.requires_grad:
-                backward(each, seed)
-        deaf -= {name for name, each in features.items() if any(map(is_moved, tensors(each)))}
-    deaf = {name for name in deaf if _counts(case, head.eval(), _exchange_branch(name))}
-    if deaf:
-        yield Finding(
-            f"no gradient reaches the features of {some(sorted(deaf))}: what they come from "
-            "never learns",
-            "let gradients through, without detach(), .data or no_grad(); a head that cannot "
-            "train what comes before it says trains = False",
-        )
 
 
 @check_each(
@@ -223,7 +143,7 @@ def branches_are_told_apart(case: HeadCase) -> Iterator[Finding]:
     def exchange(old: dict[str, Features], new: dict[str, Features]) -> dict[str, Features]:
         return {one: old[other], other: old[one]}
 
-    if not _counts(case, head, exchange):
+    if not counts(case, head, exchange):
         yield Finding(
             f"exchanging {one!r} and {other!r}, which have the same width, changes nothing",
             "keep weights by branch name, not by width; a head that treats branches alike on "
@@ -335,7 +255,6 @@ def other_sizes(case: HeadCase) -> Iterator[Finding]:
 
 CHECKS: tuple[Check[HeadSubject], ...] = (
     each_branch_counts,
-    gradients_reach_the_features,
     order_of_branches_is_free,
     branches_are_told_apart,
     answers_without_a_branch,

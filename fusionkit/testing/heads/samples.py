@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +36,7 @@ def draw_samples(
     *,
     per_class: int = PER_CLASS,
     classes: Sequence[int] | None = None,
+    telling: Collection[str] | None = None,
     seed: int = 0,
 ) -> Samples:
     """Gives noise about a mean of each class; the means are the same for every seed.
@@ -44,6 +45,7 @@ def draw_samples(
         case: whose branches they are of.
         per_class: how many of each class.
         classes: those that occur; all by default.
+        telling: the branches that tell them apart; all by default.
         seed: another gives other noise.
     """
     occurring = list(range(case.situation.num_classes)) if classes is None else list(classes)
@@ -51,6 +53,8 @@ def draw_samples(
     noise = case.features(batch=len(labels), seed=seed + 10)
     features = {
         name: _move(each, labels, case.situation.num_classes, place)
+        if telling is None or name in telling
+        else each
         for place, (name, each) in enumerate(noise.items())
     }
     return Samples(features, labels)

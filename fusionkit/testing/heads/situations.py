@@ -13,7 +13,7 @@ from fusionkit.backbone.depth import Level
 from fusionkit.features import Features, Reads
 from fusionkit.head import HeadInput
 
-__all__ = ["NAMES", "Extra", "Situation", "draw_features", "make_situations"]
+__all__ = ["NAMES", "Extra", "Situation", "draw_features", "make_many", "make_situations"]
 
 NAMES = ("audio", "image", "text")
 
@@ -86,6 +86,12 @@ def make_situations(branches: Sequence[str] | Mapping[str, HeadInput]) -> tuple[
         flat = {pair[0]: given[pair[0]], pair[1]: replace(given[pair[1]], levels=())}
         situations.append(Situation("2 branches, one without maps", flat))
     return tuple(situations)
+
+
+def make_many(count: int) -> Situation:
+    """Gives more branches than most heads are tried with, of three kinds by turns."""
+    inputs = {f"branch{i}": OFFERS[i % len(OFFERS)] for i in range(count)}
+    return Situation(f"{count} branches", inputs)
 
 
 def _classify(inputs: Mapping[str, HeadInput], names: Sequence[str]) -> dict[str, HeadInput]:

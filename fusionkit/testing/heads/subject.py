@@ -105,6 +105,7 @@ class HeadSubject:
     Attributes:
         make: the factory.
         situations: all that it is offered.
+        free_names: whether branches may have any name; not where they were given.
         changes: what the first heads that it built changed of what everybody shares; put back.
     """
 
@@ -121,6 +122,7 @@ class HeadSubject:
             )
         self.make = make
         self.situations = make_situations(branches)
+        self.free_names = branches is NAMES
         self.changes: tuple[str, ...] = ()
 
     @cached_property

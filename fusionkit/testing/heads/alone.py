@@ -1,0 +1,83 @@
+"""What a head says of each branch by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import AssemblyError
+from fusionkit.features import Features
+from fusionkit.head import FusionHead
+from fusionkit.testing.check import Check, Finding, NotApplicableError
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.words import some
+
+__all__ = ["CHECKS"]
+
+
+def _says_something(case: HeadCase) -> bool:
+    return type(case.build()).branch_scores is not FusionHead.branch_scores
+
+
+@check_each(
+    "give a mapping from each branch that is in features to its scores 'b k'",
+    where=_says_something,
+    otherwise="it has no branch_scores",
+)
+def scores_of_single_branches(case: HeadCase) -> Iterator[Finding]:
+    """``branch_scores`` gives "b k" for each branch that is there, from its own features alone."""
+    head = case.build()
+    features = case.features()
+    expected = _ask(head, features)
+    if isinstance(expected, Finding):
+        yield expected
+        return
+    for name, scores in expected.items():
+        fault = misfit(scores, 4, case.situation.num_classes)
+        if fault is not None:
+            yield Finding(f"of what branch_scores gives for {name!r}: {fault.what}", fault.todo)
+            return
+    for name, scores in expected.items():
+        others = {**case.features(seed=1, scale=2.0), name: features[name]}
+        answers = {"depends on what other branches hold": _ask(head, others)}
+        if head.takes_missing:
+            alone = _ask(head, {name: features[name]})
+            answers["is another where the others are absent"] = alone
+        for what, answer in answers.items():
+            if isinstance(answer, Finding):
+                yield answer
+            elif distance(answer[name], scores) > ROUNDING and _is_steady(head, features):
+                yield Finding(
+                    f"what branch_scores says of {name!r} {what}",
+                    "let it say what this branch's own features say, without the others",
+                )
+
+
+def _ask(head: FusionHead, features: Mapping[str, Features]) -> dict[str, Tensor] | Finding:
+    """Gives the scores of the branches, or what is wrong with their names."""
+    with torch.no_grad():
+        try:
+            scores = head.branch_scores(features)
+        except AssemblyError as error:
+            raise NotApplicableError(f"it refuses: {error}") from None
+    if not isinstance(scores, Mapping) or scores.keys() != features.keys():
+        given = some(scores) if isinstance(scores, Mapping) else type(scores).__name__
+        return Finding(
+            f"branch_scores gives {given or 'nothing'} where the branches {some(features)} are "
+            "there",
+            "return {name: scores for each name that is in features}",
+        )
+    return scores
+
+
+def _is_steady(head: FusionHead, features: Mapping[str, Features]) -> bool:
+    """Tells whether the same features give the same scores; eval_is_deterministic asks that."""
+    with torch.no_grad():
+        one, other = head.branch_scores(features), head.branch_scores(features)
+    return all(torch.equal(one[name], other[name]) for name in features)
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (scores_of_single_branches,)

@@ -1,0 +1,144 @@
+"""Whether all of what a head reads takes part in its answer, and gradients come back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fusionkit.head import FusionHead
+from fusionkit.testing.check import Check, Finding, NotApplicableError
+from fusionkit.testing.heads.each import check_each, own_scores, tensors
+from fusionkit.testing.heads.exchange import (
+    DRAWS,
+    answer_and_own_scores,
+    counts,
+    exchange_field,
+    fields,
+)
+from fusionkit.testing.heads.learning import backward, clone_features
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+from fusionkit.testing.words import some
+
+__all__ = ["CHECKS"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Components of a vector, channels of a map or classes of logits of one branch.
+
+    Attributes:
+        branch: its name.
+        place: the field's in ``tensors``.
+        what: the field, in words.
+        width: of how many.
+        components: which.
+    """
+
+    branch: str
+    place: int
+    what: str
+    width: int
+    components: tuple[int, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the field."""
+        return len(self.components) == self.width
+
+    def __str__(self) -> str:
+        """Gives the part in words."""
+        field = f"{self.what} of branch {self.branch!r}"
+        if self.is_whole:
+            return field
+        unit = {"the vector": "components", "the logits": "classes"}.get(self.what, "channels")
+        which = some(self.components)
+        return f"{len(self.components)} of the {self.width} {unit} of {field} ({which})"
+
+
+@check_each("use every component, channel and class that is read")
+def every_component_counts(case: HeadCase) -> Iterator[Finding]:
+    """Every component of a vector, channel of a map and class of logits changes the answer."""
+    head = case.build()
+    deaf = _deaf_parts(case, head) if head.trains else None
+    for part in _all_parts(case) if deaf is None else deaf:
+        idle = tuple(
+            component
+            for component in part.components
+            if not _counts(case, head, replace(part, components=(component,)))
+        )
+        left_out = replace(part, components=idle)
+        if idle and not left_out.is_whole:  # a whole field is told by each_branch_counts
+            yield Finding(
+                f"the answer does not depend on {left_out}",
+                "read all of them: take no slice of a fixed width, and drop no remainder",
+            )
+
+
+@check_each("let gradients through to the features, without detach(), .data or no_grad()")
+def gradients_reach_the_features(case: HeadCase) -> Iterator[Finding]:
+    """A gradient reaches all that is read of each branch, so that its backbone can learn."""
+    head = case.build()
+    if not head.trains:
+        raise NotApplicableError("it says that gradients cannot train what comes before it")
+    deaf = _deaf_parts(case, head)
+    if deaf is None:
+        raise NotApplicableError("the answer has no gradient")
+    for part in deaf:
+        if _counts(case, head, part):
+            yield Finding(
+                f"no gradient reaches {part}: what they come from never learns",
+                "let gradients through, without detach(), .data or no_grad(); a head that cannot "
+                "train what comes before it says trains = False",
+            )
+
+
+def _all_parts(case: HeadCase) -> list[_Part]:
+    """Gives all fields that are read, whole."""
+    features = case.features()
+    return [
+        _Part(name, place, what, value.shape[1], tuple(range(value.shape[1])))
+        for name, reads in case.reads.items()
+        for place, (what, value) in enumerate(
+            zip(fields(reads), tensors(features[name]), strict=True)
+        )
+    ]
+
+
+def _deaf_parts(case: HeadCase, head: FusionHead) -> list[_Part] | None:
+    """Gives what gradients reach in no draw in train mode; ``None`` if the answer has none."""
+    parts = _all_parts(case)
+    heard = [torch.zeros(part.width, dtype=torch.bool) for part in parts]
+    head.train()
+    for seed in range(DRAWS):
+        features = case.features(batch=8, seed=seed, requires_grad=True)
+        answer = head(clone_features(features))
+        answers = (answer, *own_scores(head, clone_features(features)).values())
+        if not any(each.requires_grad for each in answers):
+            return None
+        backward(*answers, seed=seed)
+        for index, part in enumerate(parts):
+            heard[index] |= _reached(tensors(features[part.branch])[part.place])
+    head.eval()
+    deaf = [
+        replace(part, components=tuple((~ears).nonzero().flatten().tolist()))
+        for part, ears in zip(parts, heard, strict=True)
+    ]
+    return [part for part in deaf if part.components]
+
+
+def _reached(leaf: Tensor) -> Tensor:
+    """Gives for each component whether a gradient that is not zero came back to it."""
+    if leaf.grad is None:
+        return torch.zeros(leaf.shape[1], dtype=torch.bool)
+    return (leaf.grad != 0).transpose(0, 1).flatten(1).any(1)
+
+
+def _counts(case: HeadCase, head: FusionHead, part: _Part) -> bool:
+    exchange = exchange_field(part.branch, part.place, part.components)
+    return counts(case, head, exchange, answer_and_own_scores)
+
+
+CHECKS: tuple[Check[HeadSubject], ...] = (every_component_counts, gradients_reach_the_features)
