@@ -1,8 +1,10 @@
-"""What all tests share: paths of data that may be absent, and one thread."""
+"""What all tests share: data that may be absent, one thread, signals as in a terminal."""
 
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,11 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip(f"the shared images and weights are not at {data}; set FUSIONKIT_SHARED")
     return data
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Has SIGHUP act as it does in a terminal, where ``nohup`` would have it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

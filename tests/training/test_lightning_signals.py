@@ -50,7 +50,7 @@ def test_f051_a_told_run_saves_ends_with_143_and_goes_on_to_the_same_bits(tmp_pa
     assert EPOCHS > 1
 
 
-def test_the_handlers_come_back_and_a_run_that_nobody_told_saves_nothing(tmp_path):
+def test_the_handlers_come_back_and_a_run_that_nobody_told_saves_nothing(tmp_path, hangups):
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     callback = SaveOnSignal(tmp_path / "stopped.ckpt")
     fit(tmp_path / "run", callbacks=[callback])

@@ -41,7 +41,9 @@ def started(*arguments):
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_f051_a_signal_ends_the_step_then_the_run_saves_and_leaves_with_its_code(name, code):
+def test_f051_a_signal_ends_the_step_then_the_run_saves_and_leaves_with_its_code(
+    name, code, hangups
+):
     with started("saves") as (process, said):
         assert said == "ready"
         process.send_signal(getattr(signal, name))
