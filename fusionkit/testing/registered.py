@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fusionkit.testing.check import Finding
 
-__all__ = ["tell_left_by_inference", "tell_left_on_the_cpu", "tell_unregistered"]
+__all__ = ["REGISTERS", "tell_left_by_inference", "tell_left_on_the_cpu", "tell_unregistered"]
 
 DEPTH = 5
 REGISTERS = frozenset({"_parameters", "_buffers", "_modules"})

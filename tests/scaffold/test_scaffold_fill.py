@@ -86,12 +86,6 @@ def test_it_is_formatted_and_clean_whatever_its_name(tmp_path: Path, name: str) 
 
 
 @pytest.mark.slow
-def test_its_types_are_right(tmp_path: Path) -> None:
-    folder = make(tmp_path, LONG)
-    run(folder, sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"))
-
-
-@pytest.mark.slow
 def test_its_own_tests_pass_once_it_is_installed(tmp_path: Path) -> None:
     folder = make(tmp_path, "spiral-net")
     info = tmp_path / "site" / "fusionkit_spiral_net-0.1.0.dist-info"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import io
-import pickle
 from collections.abc import Iterator
 
 import torch
@@ -12,6 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fusionkit.testing.check import Check, Finding
+from fusionkit.testing.copied import deepcopied, pickled_and_back
 from fusionkit.testing.heads.each import check_each, distance, same
 from fusionkit.testing.heads.learning import clone_features
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
@@ -33,7 +32,7 @@ def deepcopy(case: HeadCase) -> Iterator[Finding]:
     if head.trains:
         head.train()(clone_features(case.features(requires_grad=True)))
     head.eval()
-    twin = copy.deepcopy(head)
+    twin = deepcopied(head)
     todo = "keep no lambdas, caches or parts of other objects in attributes"
     expected = case.run(head, case.features())
     yield from _differs(case.run(twin, case.features()), expected, "the copy", todo)
@@ -47,7 +46,7 @@ def deepcopy(case: HeadCase) -> Iterator[Finding]:
 def pickled(case: HeadCase) -> Iterator[Finding]:
     """Pickled and unpickled it answers the same, as data loaders and spawned processes need."""
     head = case.build()
-    twin = pickle.loads(pickle.dumps(head))  # noqa: S301 -- its own bytes
+    twin = pickled_and_back(head)
     expected = case.run(head, case.features())
     todo = "keep all that forward needs in attributes"
     yield from _differs(case.run(twin, case.features()), expected, "the unpickled head", todo)

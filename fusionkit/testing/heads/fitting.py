@@ -92,7 +92,7 @@ def fit_learns(case: HeadCase) -> Iterator[Finding]:
     yield from _learns(case, "samples like those that it was fitted to")
     without_first = "samples of the classes that it was fitted to, all but the first"
     yield from _learns(case, without_first, classes=range(1, count))
-    for name in case.inputs:
+    for name in case.inputs if len(case.inputs) > 2 else ():
         told = f"samples that branch {name!r} alone tells apart, as in the fit"
         yield from _learns(case, told, FEW_RIGHT, telling=[name])
 
@@ -141,8 +141,8 @@ def _identities(head: FusionHead) -> dict[str, tuple[int, bool]]:
 @check_fit
 def fit_draws_from_its_own(case: HeadCase) -> Iterator[Finding]:
     """A fit neither seeds nor draws from the generators that everybody shares."""
-    head = _fit(case, draw_samples(case))  # what is imported at the first fit may draw
-    samples = draw_samples(case)
+    samples = draw_samples(case, per_class=3)
+    head = _fit(case, samples)  # what is imported at the first fit may draw
     set_seed(99)
     before = shared_states()
     _fit(case, samples, head)

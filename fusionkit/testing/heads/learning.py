@@ -49,10 +49,12 @@ def random_numbers_learn(case: HeadCase) -> Iterator[Finding]:
     one = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
     set_seed(2)
     other = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
+    fitted = not one.trains or type(one).fit is not FusionHead.fit  # sets what gradients do not
     theirs = dict(_named_tensors(other))
     for name, value in _named_tensors(one):
         twin = theirs.get(name)
-        if value.requires_grad or not value.is_floating_point():
+        learns = value.requires_grad or (fitted and isinstance(value, nn.Parameter))
+        if learns or not value.is_floating_point():
             continue
         if twin is None or value.shape != twin.shape or same(value, twin):
             continue

@@ -29,8 +29,11 @@ LONG = 4.0
 ODD = ("timm/levit_128s", "torchvision/googlenet")
 """Asked in full all the same: it caches in eval mode; it has auxiliary logits in train mode."""
 
-DEAR = ("only_what_is_read_comes", "forward_makes_no_weights", "rates_keep_their_ratios")
-"""Half of the time on the meta device, and asked of all that are asked in full."""
+DEAR = (
+    "only_what_is_read_comes", "rates_keep_their_ratios", "first_layers_follow_the_channels",
+    "other_sizes_are_refused_or_run",
+)  # fmt: skip
+"""Most of the time on the meta device, and asked of all that are asked in full."""
 
 MEMORY_GIB = 8.0
 

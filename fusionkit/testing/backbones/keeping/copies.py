@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 
 import torch
 from torch import nn
@@ -19,6 +18,7 @@ from fusionkit.testing.backbones.keeping.answers import (
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.copied import deepcopied
 from fusionkit.testing.perturb import perturb
 from fusionkit.testing.words import some
 
@@ -42,7 +42,7 @@ def deepcopy_is_independent(subject: BackboneSubject) -> Iterator[Finding]:
     used.eval()  # so that tables which are kept in eval mode are worked out again
     x = subject.example()
     wanted = eval_with_gradients(subject, used, x)
-    twin = deepcopy(used)
+    twin = deepcopied(used)
     if twin is used or not isinstance(twin, Backbone):
         yield Finding(
             f"deepcopy gave {'the backbone itself' if twin is used else type(twin).__name__}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 
 from torch.nn.utils.parametrize import is_parametrized
@@ -15,6 +14,7 @@ from fusionkit.testing.backbones.keeping.answers import (
 )
 from fusionkit.testing.backbones.subject import BackboneSubject
 from fusionkit.testing.check import Finding, NotApplicableError, check
+from fusionkit.testing.copied import pickled_and_back
 
 __all__ = ["pickle_round_trip"]
 
@@ -30,7 +30,7 @@ def pickle_round_trip(subject: BackboneSubject) -> Iterator[Finding]:
         raise NotApplicableError("torch pickles no parametrized modules, only their state dicts")
     x = subject.example()
     eval_with_gradients(subject, used, x)
-    back = pickle.loads(pickle.dumps(used))  # noqa: S301
+    back = pickled_and_back(used)
     if type(back) is not type(used):
         yield Finding(
             f"pickle gave back {type(back).__name__} for {type(used).__name__}",
