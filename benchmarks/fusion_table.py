@@ -4,8 +4,9 @@ Run ``python benchmarks/fusion_table.py``. Branches are frozen; their vectors, a
 stride 16 and more, are computed once and kept in the temporary folder. Each branch alone is a
 regularised linear classifier on its vector, with the penalty found by cross-validation (the head
 ``adaptive`` on one branch). Heads that fit are fitted, others are trained by gradient, all with the
-same number of steps, those that read maps on batches of 16. All see the same draws of training
-samples, few or many, and are tested on the samples that were not drawn.
+same number of steps, those that read maps on batches of 16, each at the one of three learning rates
+that does best on two fifths of its training samples, held out to find it. All see the same draws of
+training samples, few or many, and are tested on the samples that were not drawn.
 
 A cell is the mean accuracy over the draws, its standard deviation, and the mean difference from
 the branch that is best over all draws: ``+`` and ``-`` stand where a paired t-test tells it from
