@@ -13,6 +13,7 @@ from fusionkit.testing.heads.subject import (
     HeadSubject,
     Trial,
     misfit,
+    takes_logits,
     try_situation,
 )
 from fusionkit.testing.words import some
@@ -146,7 +147,7 @@ def any_number_of_classes(subject: HeadSubject) -> Iterator[Finding]:
 @check("set takes_logits = True on the class (or factory) of a head that can read logits")
 def says_whether_it_takes_logits(subject: HeadSubject) -> Iterator[Finding]:
     """``takes_logits`` says whether it reads the logits of a branch that has them."""
-    said = bool(getattr(subject.factory, "takes_logits", False))
+    said = takes_logits(subject.make)
     read = any(reads.logits for case in subject.cases for reads in case.reads.values())
     if read and not said:
         yield Finding(

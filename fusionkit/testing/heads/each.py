@@ -39,6 +39,7 @@ def check_each(
     todo: str,
     *,
     first: bool = False,
+    everywhere: bool = False,
     where: Callable[[HeadCase], bool] | None = None,
     otherwise: str = "",
 ) -> Callable[[Callable[[HeadCase], Iterator[Finding]]], Check[HeadSubject]]:
@@ -47,6 +48,7 @@ def check_each(
     Args:
         todo: what to do when the question raises something of its own.
         first: see ``Check``.
+        everywhere: whether it is asked in situations that should make no difference too.
         where: tells the cases that give occasion for it; by default all do.
         otherwise: the cause to skip it where none does.
     """
@@ -62,7 +64,8 @@ def check_each(
                     titles.append(title)
 
             causes: list[str] = []
-            cases = [case for case in subject.cases if where is None or where(case)]
+            those = subject.all_cases if everywhere else subject.cases
+            cases = [case for case in those if where is None or where(case)]
             if not cases:
                 raise NotApplicableError(otherwise)
             for case in cases:

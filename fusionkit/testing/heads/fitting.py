@@ -14,7 +14,7 @@ from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import ROUNDING, backwards, check_each, distance, same, tensors
 from fusionkit.testing.heads.samples import Samples, draw_samples
-from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit, takes_logits
 from fusionkit.testing.seed import set_seed, shared_states
 from fusionkit.testing.words import some
 
@@ -33,7 +33,8 @@ FIT = "make fit(features, labels) set parameters and buffers from all samples at
 
 
 def _fits(case: HeadCase) -> bool:
-    return case.title in TITLES and type(case.build()).fit is not FusionHead.fit
+    titles = TITLES if takes_logits(case.make) else ("2 branches", "3 branches")
+    return case.title in titles and type(case.build()).fit is not FusionHead.fit
 
 
 check_fit = check_each(FIT, where=_fits, otherwise="it has nothing to fit")
@@ -141,9 +142,7 @@ def _identities(head: FusionHead) -> dict[str, tuple[int, bool]]:
 @check_fit
 def fit_draws_from_its_own(case: HeadCase) -> Iterator[Finding]:
     """A fit neither seeds nor draws from the generators that everybody shares."""
-    samples = draw_samples(case, per_class=3)
-    head = _fit(case, samples)  # what is imported at the first fit may draw
-    set_seed(99)
+    samples, head = draw_samples(case, per_class=3), case.build()
     before = shared_states()
     _fit(case, samples, head)
     moved = [name for name, state in shared_states().items() if state != before[name]]
@@ -186,7 +185,7 @@ def fit_takes_missing_classes(case: HeadCase) -> Iterator[Finding]:
     """Samples of some classes only, or of one, give finite answers, or a ``DataError``."""
     count = case.situation.num_classes
     for left in ([*range(1, count)], [*range(count - 1)], [count // 2]):
-        samples = draw_samples(case, classes=left)
+        samples = draw_samples(case, classes=left, per_class=4)
         yield from _fit_or_refuse(case, samples, f"classes {some(left)} only")
 
 

@@ -20,7 +20,7 @@ from fusionkit.testing.check import Check, Finding, check
 from fusionkit.testing.heads.companions import SIDE, companion_catalog
 from fusionkit.testing.heads.each import modes
 from fusionkit.testing.heads.learning import backward
-from fusionkit.testing.heads.subject import HeadCase, HeadSubject
+from fusionkit.testing.heads.subject import HeadCase, HeadSubject, takes_logits
 from fusionkit.testing.perturb import perturb
 from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
@@ -74,7 +74,7 @@ def _train_a_step(model: FusedModel, x: torch.Tensor) -> Iterator[Finding]:
 def _with_flag(subject: HeadSubject) -> Callable[..., Any]:
     """Gives the factory with the ``takes_logits`` that ``functools.partial`` hides."""
     make: Any = partial(subject.make)
-    make.takes_logits = bool(getattr(subject.factory, "takes_logits", False))
+    make.takes_logits = takes_logits(subject.make)
     return make  # type: ignore[no-any-return]
 
 

@@ -35,7 +35,7 @@ __all__ = ["CHECKS", "reads_only_what_it_declares"]
 SIZES = ((96, 64), (32, 128), (70, 90), (16, 16))
 
 
-@check_each("declare in self.reads all that forward uses", first=True)
+@check_each("declare in self.reads all that forward uses", first=True, everywhere=True)
 def reads_only_what_it_declares(case: HeadCase) -> Iterator[Finding]:
     """It works with exactly what ``reads`` asks for, and looks at nothing else."""
     head = case.build()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from fusionkit.testing.seed import set_seed
 from fusionkit.testing.surroundings import put_back
 from fusionkit.testing.words import some
 
-__all__ = ["HeadCase", "HeadSubject", "Trial"]
+__all__ = ["HeadCase", "HeadSubject", "Trial", "misfit", "takes_logits", "try_situation"]
 
 REFUSE = (
     "refuse what it cannot take with fusionkit.ConfigError or fusionkit.AssemblyError when it is "
@@ -87,6 +87,7 @@ class Trial:
     Attributes:
         situation: what was offered.
         built: whether it gave a head that says what it reads.
+        tensors: the names and shapes of its parameters and buffers.
         case: if it works.
         refusal: the cause, if it refused.
         fault: what went wrong otherwise.
@@ -94,6 +95,7 @@ class Trial:
 
     situation: Situation
     built: bool = False
+    tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()
     case: HeadCase | None = None
     refusal: str = ""
     fault: Finding | None = None
@@ -135,9 +137,22 @@ class HeadSubject:
         return trials
 
     @property
-    def cases(self) -> tuple[HeadCase, ...]:
+    def all_cases(self) -> tuple[HeadCase, ...]:
         """The situations that work."""
         return tuple(trial.case for trial in self.trials if trial.case is not None)
+
+    @cached_property
+    def cases(self) -> tuple[HeadCase, ...]:
+        """The situations that work and differ.
+
+        A head that says it reads no logits is the same for branches with classifiers and without,
+        as long as it keeps its word; so is one that reads no maps for a branch that has none.
+        """
+        different: dict[Any, HeadCase] = {}
+        for trial in self.trials:
+            if trial.case is not None:
+                different.setdefault((_seen(trial.case), trial.tensors), trial.case)
+        return tuple(different.values())
 
     @property
     def main(self) -> HeadCase:
@@ -153,6 +168,22 @@ class HeadSubject:
     def options(self) -> dict[str, Any]:
         """The options that ``functools.partial`` sets."""
         return _unwrap(self.make)[1]
+
+
+def _seen(case: HeadCase) -> tuple[tuple[str, HeadInput, Reads], ...]:
+    """Gives what a head sees of its branches, if it is as good as its word."""
+    return tuple(
+        (
+            name,
+            replace(
+                given,
+                num_classes=given.num_classes if case.reads[name].logits else None,
+                levels=given.levels if case.reads[name].levels else (),
+            ),
+            case.reads[name],
+        )
+        for name, given in case.inputs.items()
+    )
 
 
 def try_situation(make: Callable[..., Any], situation: Situation) -> Trial:
@@ -175,7 +206,8 @@ def try_situation(make: Callable[..., Any], situation: Situation) -> Trial:
     except ConfigError as error:
         return Trial(situation, fault=Finding(str(error), "set self.reads in __init__"))
     case = HeadCase(make, situation, reads)
-    return Trial(situation, True, *_judge(case))
+    tensors = tuple((name, tuple(value.shape)) for name, value in head.state_dict().items())
+    return Trial(situation, True, tensors, *_judge(case))
 
 
 def _unlike_a_head(head: object) -> Finding | None:
@@ -252,6 +284,11 @@ def _resolve(head: FusionHead, name: str, given: HeadInput) -> Reads:
     if reads.logits and given.num_classes is None:
         raise AssemblyError(f"it reads logits, and branch {name!r} has no classifier")
     return reads.resolve(len(given.levels))
+
+
+def takes_logits(make: Any) -> bool:
+    """Tells what the class or factory says of the logits of branches that have them."""
+    return bool(getattr(_unwrap(make)[0], "takes_logits", False))
 
 
 def _unwrap(make: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
