@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ def fit_head(model: FusedModel, batches: Iterable[tuple[Any, ...]]) -> FusedMode
     Raises:
         AssemblyError: the head has nothing to fit.
         DataError: there are no samples, or their labels are not whole numbers "b" in the range
-            of the classes, as many as inputs.
+            of the classes, as many as inputs; or what a branch gives for one is not finite.
     """
     training = model.training
     model.eval()
@@ -40,6 +40,7 @@ def fit_head(model: FusedModel, batches: Iterable[tuple[Any, ...]]) -> FusedMode
             features, labels = _collect(model, batches)
             assert model.recipe.num_classes is not None
             _check_labels(labels, model.recipe.num_classes)
+            _check_finite(features)
             model.head.fit(features, labels)
     finally:
         model.train(training)
@@ -103,3 +104,17 @@ def _check_labels(labels: Tensor, num_classes: int) -> None:
             f"fit_head: there is a label {wrong}, and the model has {num_classes} classes, "
             f"numbered from 0 to {num_classes - 1}"
         )
+
+
+def _check_finite(features: Mapping[str, Features]) -> None:
+    for name, feature in features.items():
+        for value in (feature.vector, *feature.maps, feature.logits):
+            if value is None:
+                continue
+            broken = (~value.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+            if broken:
+                raise DataError(
+                    f"fit_head: branch {name!r} gives NaN or infinite values for {len(broken)} of "
+                    f"{len(value)} samples, the first of them number {broken[0]}; look at these "
+                    "inputs, and at the branch's weights and precision"
+                )

@@ -124,3 +124,11 @@ def test_scores_of_single_branches():
     other = build("concat").eval()
     with pytest.raises(fk.AssemblyError, match="Concat gives no scores of single branches"):
         other.head.branch_scores(other.features(inputs))
+
+
+def test_features_that_are_not_finite_are_named():
+    model = build("mean_logits")
+    inputs, labels = next(batches())
+    inputs["b"][2:] = torch.nan
+    with pytest.raises(fk.DataError, match=r"branch 'b' gives NaN .* 2 of 4 samples.*number 2;"):
+        fk.fit_head(model, [(inputs, labels)])

@@ -111,6 +111,46 @@ class SeedsTheFit(Fits):
         super().fit(features, labels)
 
 
+class LeavesAbsentClasses(Fits):
+    """Sets the rows of classes that occur, and leaves the others as they are."""
+
+    def fit(self, features, labels):
+        before = {name: layer.weight.clone() for name, layer in self.out.items()}
+        super().fit(features, labels)
+        absent = labels.bincount(minlength=self.num_classes) == 0
+        for name, layer in self.out.items():
+            layer.weight[absent] = before[name][absent]
+
+
+class DividesBySpread(Fits):
+    """Divides by a spread that may be zero."""
+
+    def make(self, inputs):
+        super().make(inputs)
+        for name in self.names:
+            self.register_buffer(f"spread_{name}", torch.ones(inputs[name].embed_dim))
+
+    def fit(self, features, labels):
+        for name in self.names:
+            spread = features[name].vector.std(0, correction=0)
+            self.get_buffer(f"spread_{name}").copy_(spread)
+        super().fit(features, labels)
+
+    def prepare(self, features):
+        return {
+            name: features[name].vector / self.get_buffer(f"spread_{name}") for name in self.names
+        }
+
+    def score(self, name, each):
+        return self.out[name](each.vector / self.get_buffer(f"spread_{name}"))
+
+
+class SaysThatItFits(Good):
+    """Says that it fits, and has nothing that does."""
+
+    fits = True
+
+
 class FitsToNothing(Fits):
     """Divides by zero."""
 
@@ -206,6 +246,9 @@ EVIL_FITS = (
     Evil(MakesParameters, "fit_keeps_its_parameters"),
     Evil(FreezesWhatItFits, "fit_keeps_its_parameters"),
     Evil(SeedsTheFit, "fit_draws_from_its_own"),
+    Evil(LeavesAbsentClasses, "fit_is_repeatable"),
+    Evil(DividesBySpread, "fit_takes_few_samples"),
+    Evil(SaysThatItFits, "fits_as_it_says"),
     Evil(FitsToNothing, "fit_learns", ("fit_takes_few_samples", "fit_takes_missing_classes")),
     Evil(ForgetsTheFit, "fit_is_saved"),
     Evil(NeedsThreeOfEach, "fit_takes_few_samples"),

@@ -262,6 +262,79 @@ class GivesVectorsAsScores(Good):
         return {name: each.vector for name, each in features.items()}
 
 
+class SaysNothingApart(Good):
+    """Has scores of single branches that are the same for all samples."""
+
+    def branch_scores(self, features):
+        return {name: self.score(name, each) * 0 for name, each in features.items()}
+
+
+class KeepsApartBack(Good):
+    """Gives scores of single branches of which no loss can be taken."""
+
+    def branch_scores(self, features):
+        return {name: self.score(name, each).detach() for name, each in features.items()}
+
+
+class DrawsApart(Good):
+    """Drops some of what single branches say, in eval mode too."""
+
+    def branch_scores(self, features):
+        scores = {name: self.score(name, each) for name, each in features.items()}
+        return {name: nn.functional.dropout(each, 0.5) for name, each in scores.items()}
+
+
+class CentresApart(Good):
+    """Takes the batch's mean off what single branches say."""
+
+    def branch_scores(self, features):
+        scores = {name: self.score(name, each) for name, each in features.items()}
+        return {name: each - each.mean(0) for name, each in scores.items()}
+
+
+class MakesApartOnTheCpu(Good):
+    """Adds to what single branches say a tensor that is where torch puts it."""
+
+    def branch_scores(self, features):
+        offsets = torch.arange(self.num_classes)
+        return {name: self.score(name, each) + offsets for name, each in features.items()}
+
+
+class Pools(Good):
+    """Pools what a linear layer says of each place of the coarsest maps."""
+
+    def make(self, inputs):
+        if not all(each.levels for each in inputs.values()):
+            raise fk.AssemblyError("a branch has no maps")
+        self.reads = fk.Reads(maps=(-1,))
+        self.out = nn.ModuleDict(
+            {
+                name: nn.Conv2d(inputs[name].levels[-1].channels, self.num_classes, 1)
+                for name in self.names
+            }
+        )
+
+    def score(self, name, each):
+        return self.cut(self.out[name](each.maps[0])).flatten(2).mean(2)
+
+    def cut(self, x):
+        return x
+
+
+class DropsABorder(Pools):
+    """Leaves out the last column."""
+
+    def cut(self, x):
+        return x[..., : max(x.shape[-1] - 1, 1)]
+
+
+class DropsTheFirstPlace(Pools):
+    """Takes the first place of maps for a class token."""
+
+    def cut(self, x):
+        return x.flatten(2)[:, :, 1:] if x.shape[2] * x.shape[3] > 1 else x
+
+
 EVIL_READS = (
     Evil(BoastsOfAbsence, "answers_without_a_branch"),
     Evil(NeedsAllOrOne, "answers_without_a_branch"),
@@ -287,4 +360,11 @@ EVIL_READS = (
     Evil(ScoresWhatIsAbsent, "scores_of_single_branches"),
     Evil(ScoresBesideOthers, "scores_of_single_branches"),
     Evil(GivesVectorsAsScores, "scores_of_single_branches"),
+    Evil(SaysNothingApart, "scores_of_single_branches"),
+    Evil(KeepsApartBack, "scores_of_single_branches"),
+    Evil(DrawsApart, "scores_of_single_branches"),
+    Evil(CentresApart, "scores_of_single_branches"),
+    Evil(MakesApartOnTheCpu, "everything_is_registered"),
+    Evil(DropsABorder, "every_place_counts"),
+    Evil(DropsTheFirstPlace, "every_place_counts"),
 )

@@ -152,6 +152,27 @@ class Film(fk.FusionHead):
         return self.out(torch.cat([F.relu(x) for x in parts], -1))
 
 
+class BestPlace(fk.FusionHead):
+    """Takes the largest of what a layer with a spectral norm says of any place of the maps."""
+
+    def __init__(self, inputs, *, num_classes):
+        super().__init__()
+        if not all(each.levels for each in inputs.values()):
+            raise fk.AssemblyError("a branch has no maps")
+        self.reads = fk.Reads(maps=(0,))
+        widths = {name: inputs[name].levels[0].channels for name in sorted(inputs)}
+        self.out = nn.ModuleDict(
+            {
+                name: nn.utils.parametrizations.spectral_norm(nn.Conv2d(width, num_classes, 1))
+                for name, width in widths.items()
+            }
+        )
+
+    def forward(self, features):
+        scores = [self.out[n](features[n].maps[0]).amax((2, 3)) for n in sorted(features)]
+        return torch.stack(scores).sum(0)
+
+
 class Embrace(fk.FusionHead):
     """Draws each component from one branch while it trains (arXiv:1904.09078)."""
 
@@ -228,6 +249,7 @@ GOOD_HEADS = (
     (FusionTransformer, ()),
     (Film, ("image", "text")),
     (Embrace, ()),
+    (BestPlace, ()),
     (BranchDropout, ()),
     (MaxOfScores, ()),
 )

@@ -9,6 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from fusionkit.heads.parts.maps import draw_orthogonal
+
 __all__ = ["ConcatFusion", "ConvFusion", "MaxFusion", "SumFusion"]
 
 
@@ -58,8 +60,10 @@ class ConvFusion(nn.Module):
         nn.init.zeros_(self.conv.bias)
         with torch.no_grad():
             for block in torch.split(self.conv.weight[:, :, 0, 0], list(channels), dim=1):
-                start = nn.init.eye_ if block.shape[1] == width else nn.init.orthogonal_
-                block.copy_(start(torch.empty(block.shape)))
+                if block.shape[1] == width:
+                    block.copy_(nn.init.eye_(torch.empty(block.shape)))
+                else:
+                    draw_orthogonal(block)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Gives "b width h w"."""

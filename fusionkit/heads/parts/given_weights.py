@@ -27,7 +27,7 @@ def by_class(weights: Any) -> bool:
 
 def read_weights(names: tuple[str, ...], weights: Any) -> tuple[float, ...]:
     """Gives constant weights, normalised."""
-    if weights == "equal":
+    if isinstance(weights, str) and weights == "equal":
         return (1 / len(names),) * len(names)
     _refuse_no_mapping(names, weights)
     for name, weight in weights.items():

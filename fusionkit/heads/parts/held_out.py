@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit import DataError, Features
+from fusionkit.heads.parts.folds import FOLDS, deal_folds
 from fusionkit.heads.parts.linear_classifier import fit_linear
 from fusionkit.heads.parts.norms import WholeBatchNorm
 from fusionkit.heads.parts.scores import BranchScores
 
 __all__ = ["fit_classifiers", "held_out_scores", "normalise"]
-
-FOLDS = 5
 
 
 @torch.no_grad()
@@ -41,7 +40,7 @@ def held_out_scores(
     the samples.
 
     Args:
-        scores: whose branches are scored; it is left as it is.
+        scores: whose branches are scored; batch norms take the samples' statistics.
         features: of all samples.
         labels: of all samples.
         refit: whether there will be new linear layers; if not, those that are there are used,
@@ -59,7 +58,7 @@ def held_out_scores(
             "one to see what they say of others; hand over more samples, or keep branches' own "
             "classifiers and hand over samples that these have not seen"
         )
-    folds = _deal(labels)
+    (folds,) = deal_folds(labels, 1)
     found = {}
     for name in scores.names:
         if name in scores.classifiers:
@@ -100,13 +99,3 @@ def _score_in_turn(x: Tensor, labels: Tensor, folds: Tensor, num_classes: int) -
         weight, bias = fit_linear(x[~inside], labels[~inside], num_classes)
         found[inside] = x[inside] @ weight.T + bias
     return found
-
-
-def _deal(labels: Tensor) -> Tensor:
-    """Gives each sample a fold, dealt out in turn within each class."""
-    order = labels.argsort(stable=True)
-    counts = labels.bincount()
-    starts = counts.cumsum(0) - counts
-    ranks = torch.empty_like(labels)
-    ranks[order] = torch.arange(len(labels), device=labels.device) - starts[labels[order]]
-    return ranks % FOLDS

@@ -97,10 +97,17 @@ def map_block(norm: object, channels: int, width: int | None) -> nn.Sequential:
     )
     if width is not None:
         conv = block["conv"] = nn.Conv2d(channels, width, 1)
-        nn.init.orthogonal_(conv.weight)
+        draw_orthogonal(conv.weight)
         assert conv.bias is not None
         nn.init.zeros_(conv.bias)
     return nn.Sequential(block)
+
+
+@torch.no_grad()
+def draw_orthogonal(weight: Tensor) -> None:
+    """Makes the weight of a 1x1 convolution a rotation, which torch draws in float32 and wider."""
+    drawn = torch.empty(weight.shape, dtype=torch.float32, device=weight.device)
+    weight.copy_(nn.init.orthogonal_(drawn))
 
 
 def finest_size(maps: Iterable[Tensor]) -> torch.Size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -59,9 +59,7 @@ def check_width(option: str, value: object) -> int:
     """Gives ``value`` if it is a whole number of at least 1."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
-    raise ConfigError(
-        f"option {option} takes a whole number of at least 1, got {value!r}; leave it out for none"
-    )
+    raise ConfigError(f"option {option} takes a whole number of at least 1, got {value!r}")
 
 
 def check_widths(option: str, value: object) -> tuple[int, ...]:
@@ -76,7 +74,7 @@ def check_widths(option: str, value: object) -> tuple[int, ...]:
 def is_number(value: Any) -> bool:
     """Tells whether ``value`` is a finite number, and no boolean."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and -math.inf < value < math.inf
+    return number and abs(value) <= sys.float_info.max
 
 
 def check_dropout(value: Any) -> float:

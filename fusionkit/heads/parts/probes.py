@@ -76,6 +76,7 @@ def split(labels: Tensor, num_classes: int) -> Folds:
             "samples"
         )
     rows = known[draw_evenly(labels[known], max(ENOUGH, FOLDS * num_classes))]
+    rows = rows[labels[rows].bincount()[labels[rows]] > 1]  # of few, one may have been drawn
     repeats = min(max(400 // len(rows), 1), 20)
     return Folds(rows, deal_folds(labels[rows], repeats))
 

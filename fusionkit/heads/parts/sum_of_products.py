@@ -33,7 +33,7 @@ class SumOfProducts(nn.Module):
         width: of the result.
         terms: how many products are summed to each component.
         activation: what follows each factor before it is multiplied; ``None`` for nothing.
-        gain: makes up for factors that are fed with numbers below variance 1.
+        gain: of the weights, makes up for vectors below variance 1.
         constant: whether b_{i,r} is the row of a constant 1 beside x_i. It then starts at one,
             and W so small that the products of many branches neither vanish nor explode.
         dropout: the share dropped of the products, before the sum.
@@ -57,11 +57,11 @@ class SumOfProducts(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.factors = nn.ModuleDict()
         count = len(widths)
-        size = terms ** (-1 / count) if constant else gain * terms ** (-0.5 / count)
+        size = terms ** (-1 / count if constant else -0.5 / count)
         part = 1 / count if constant else 0.5  # of the variance, which the weights bring
         for name, each in zip(names, widths, strict=True):
             factor = nn.Linear(each, width * terms)
-            nn.init.normal_(factor.weight, std=size * (part / each) ** 0.5)
+            nn.init.normal_(factor.weight, std=gain * size * (part / each) ** 0.5)
             if constant:
                 nn.init.constant_(factor.bias, size)
             else:

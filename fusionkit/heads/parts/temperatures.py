@@ -46,7 +46,7 @@ class BranchTemperatures(nn.Module):
         super().__init__()
         self.names = tuple(names)
         self.given = _read_temperatures(self.names, temperature)
-        self.fitted = temperature == "fitted"
+        self.fitted = isinstance(temperature, str) and temperature == "fitted"
         if self.fitted:
             self.register_buffer("log_temperatures", torch.zeros(len(self.names)))
         else:
@@ -92,7 +92,7 @@ def _read_temperatures(
     names: tuple[str, ...], temperature: Temperature
 ) -> tuple[float, ...] | None:
     """Gives constant temperatures, or ``None`` where they are to be learned or fitted."""
-    if temperature in ("learned", "fitted"):
+    if isinstance(temperature, str) and temperature in ("learned", "fitted"):
         return None
     values = per_branch("temperature", temperature, names, missing=1.0)
     for name, value in values.items():

@@ -49,14 +49,14 @@ class BranchWeights(nn.Module):
     ) -> None:
         super().__init__()
         self.names = tuple(names)
-        self.fitted = weights == "fitted"
+        self.fitted = isinstance(weights, str) and weights == "fitted"
         self.given: tuple[float, ...] | None = None
         if by_class(weights):
             logs = read_weights_by_class(self.names, weights, num_classes)
             self.register_buffer("log_weights", logs)
         elif self.fitted:
             self.register_buffer("log_weights", torch.zeros(len(self.names)))
-        elif weights in ("learned", "per_class"):
+        elif isinstance(weights, str) and weights in ("learned", "per_class"):
             shape: tuple[int, ...] = (len(self.names),)
             if weights == "per_class":
                 shape = (len(self.names), check_classes(num_classes))

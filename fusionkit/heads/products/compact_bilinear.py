@@ -111,4 +111,4 @@ class CompactBilinear(FusionHead):
 def _drop_rounding(sketch: Tensor) -> Tensor:
     """Gives zero where only rounding is left, which the square root would make a thousandfold."""
     least = ROUNDING * torch.finfo(sketch.dtype).eps * sketch.abs().amax(-1, keepdim=True)
-    return sketch.where(sketch.abs() > least, 0.0)
+    return sketch.masked_fill(sketch.abs() <= least, 0.0)  # and NaN where there is NaN

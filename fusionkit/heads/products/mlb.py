@@ -24,8 +24,8 @@ class MLB(FusionHead):
 
     A linear layer on the elementwise product of one projection per branch, any number of them.
     With ``norm="none"`` it is the paper's operator; with ``activation="none"`` as well, each
-    class is a bilinear form of rank ``width`` at most. Of an absent branch the bias
-    b_i is left as its factor.
+    class is a bilinear form of rank ``width`` at most. Of an absent branch the bias b_i is left,
+    through the activation, as its factor.
 
     Args:
         inputs: what the branches offer, by name.

@@ -28,6 +28,9 @@ LEAST = 1e-3
 COUNTED = 10
 """As so many samples the weights by likeness are counted beside those held out."""
 
+DOUBTED = 10
+"""So many samples at most are taken to have been seen of other classes than they were."""
+
 DOUBT = 0.01
 """The least weight that likeness can give."""
 
@@ -45,9 +48,9 @@ class Adaptive(FusionHead):
     classifiers by logistic regression, how much each is penalised by five-fold cross-validation
     (repeated where samples are few), and then s and w, by the likelihood of the scores that each
     classifier gave to samples it was not fitted to. Labels are smoothed there as if one more
-    sample had been seen of each class (Platt, 1999): ten samples that all came out right prove no
-    certainty. Of more than 2,000 samples (five of each class), so many judge penalties and
-    weights, and all fit the classifiers.
+    sample had been seen of each class that occurs (Platt, 1999), of many classes ten in all: ten
+    samples that all came out right prove no certainty. Of more than 2,000 samples (five of each
+    class), so many judge penalties and weights, and all fit the classifiers.
 
     Which branch is worth how much is told by likeness too, which holds no sample out: by how well
     what is alike in a branch is of one class (Cortes et al., 2012). In the joint classifier each
@@ -212,15 +215,17 @@ class Adaptive(FusionHead):
         """
         stacked = torch.stack(held)
         repeats, count, classes = stacked.shape[1:]
-        smoothing = classes / (count + classes)
+        seen = (labels.bincount(minlength=classes) > 0).to(stacked)
+        doubted = seen.sum().clamp_max(DOUBTED)
+        targets = F.one_hot(labels, classes) * count + doubted * seen / seen.sum()
+        targets = (targets / (count + doubted)).repeat(repeats, 1)
         prior = prior.to(stacked)
         told = prior > 0
-        known = labels.repeat(repeats)
 
         def loss(free: Tensor) -> Tensor:
             shares = free[1:].softmax(0) * free[0].exp()
             pooled = torch.tensordot(shares, stacked, 1).flatten(0, 1)
-            misfit = F.cross_entropy(pooled, known, label_smoothing=smoothing)
+            misfit = F.cross_entropy(pooled, targets)
             departure = -(prior[told] * free[1:][told].log_softmax(0)).sum()
             return misfit + COUNTED / count * departure
 

@@ -71,9 +71,10 @@ class MeanLogProbabilities(Averaging):
     """The normalised geometric mean of the branches' probabilities (log-linear pool).
 
     Gives log softmax(Σ w_i log softmax(z_i / T_i)): the softmax of the output is exactly the
-    ensemble's probability. It is the probability that the mean of logits has as well; this head
-    gives it normalised. A temperature of 1/N for all of N branches makes it their product,
-    which ``product_of_experts`` gives for any number of branches that are present.
+    ensemble's probability. It is the probability that the mean of logits has as well, unless each
+    class has weights of its own; this head gives it normalised. A temperature of 1/N for all of N
+    branches makes it their product, which ``product_of_experts`` gives for any number of branches
+    that are present.
 
     Note:
         See ``Averaging`` for the options.

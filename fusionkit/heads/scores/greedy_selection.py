@@ -17,6 +17,9 @@ __all__ = ["GreedySelection", "select"]
 
 METRICS = ("log_loss", "accuracy")
 
+ROUNDING = 1e-12
+"""Of float64: an average of equal members differs from each by less."""
+
 
 @final
 class GreedySelection(Averaging):
@@ -39,9 +42,9 @@ class GreedySelection(Averaging):
             the smaller log loss.
         rounds: the size up to which branches are added.
         start: how many of the best branches it starts from (sorted initialisation).
-        bags: how many times it selects from a part of the branches, drawn at random, before
-            all selections are added up; ``None`` selects once from all.
-        share: the part of the branches in each bag.
+        bags: how many times it selects from a part of the branches, drawn at random; the
+            weights are the mean over all selections. ``None`` selects once from all.
+        share: the part of the branches in each bag, two at least.
         temperature: see ``Averaging``.
         norm: see ``Averaging``.
         refit: see ``Averaging``.
@@ -101,19 +104,20 @@ class GreedySelection(Averaging):
         return self.weights.log_average_exp(log_softmaxes(scores))
 
     def choose_weights(self, scores: Mapping[str, Tensor], labels: Tensor) -> Tensor:
-        """Gives how often each branch is selected, "n"."""
+        """Gives how often each branch is selected, "n", as its mean share over the bags."""
         chances = torch.stack([scores[name].softmax(-1) for name in self.scores.names])
         count = len(chances)
         bags = [torch.arange(count)]
         if self.bags is not None:
             generator = torch.Generator().manual_seed(0)  # the same samples, the same head
-            size = max(round(self.share * count), 1)
+            size = min(max(round(self.share * count), 2), count)  # one alone is no choice
             draws = [torch.randperm(count, generator=generator) for _ in range(self.bags)]
             bags = [draw[:size].sort().values for draw in draws]
         counts = torch.zeros(count, dtype=chances.dtype)
         for bag in bags:
             inside = chances[bag.to(chances.device)]
-            counts[bag] += select(inside, labels, self.metric, self.rounds, self.start)
+            chosen = select(inside, labels, self.metric, self.rounds, self.start)
+            counts[bag] += chosen / chosen.sum()
         return counts.to(chances.device)
 
 
@@ -138,9 +142,17 @@ def select(chances: Tensor, labels: Tensor, metric: str, rounds: int, start: int
         chosen = max(range(len(values)), key=lambda i: values[i])
         members.append(chosen)
         total = total + chances[chosen]
-        if values[chosen] > best:
+        if _is_better(values[chosen], best):
             best, kept = values[chosen], len(members)
     return torch.tensor(members[:kept]).bincount(minlength=len(chances)).to(torch.float64)
+
+
+def _is_better(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Tells whether it is better by more than rounding, by which a member repeated may gain."""
+    for mine, theirs in zip(one, other, strict=True):
+        if abs(mine - theirs) > ROUNDING:
+            return mine > theirs
+    return False
 
 
 def _judge(chances: Tensor, labels: Tensor, metric: str) -> list[tuple[float, ...]]:

@@ -20,6 +20,7 @@ __all__ = [
     "backwards",
     "check_each",
     "distance",
+    "mix",
     "modes",
     "own_scores",
     "same",
@@ -129,3 +130,17 @@ def distance(actual: Tensor, expected: Tensor) -> float:
     gap = (one - other).abs().max()
     scale = other.abs().max().clamp_min(1e-6)
     return float(torch.nan_to_num(gap / scale, nan=float("inf")))
+
+
+def mix(mine: Features, theirs: Features) -> Features:
+    """Gives the first row of one, and the others of the other."""
+
+    def join(one: Tensor, other: Tensor) -> Tensor:
+        return torch.cat([one[:1], other[1:]])
+
+    vector = logits = None
+    if mine.vector is not None and theirs.vector is not None:
+        vector = join(mine.vector, theirs.vector)
+    if mine.logits is not None and theirs.logits is not None:
+        logits = join(mine.logits, theirs.logits)
+    return Features(vector, tuple(map(join, mine.maps, theirs.maps)), logits)

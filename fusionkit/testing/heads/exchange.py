@@ -15,11 +15,13 @@ from fusionkit.testing.heads.subject import HeadCase
 
 __all__ = [
     "DRAWS",
+    "NOTICEABLE",
     "Exchange",
     "answer_and_own_scores",
     "counts",
     "exchange_branch",
     "exchange_field",
+    "exchange_places",
     "fields",
     "with_field",
 ]
@@ -64,6 +66,16 @@ def exchange_field(name: str, place: int, components: Sequence[int] | None = Non
             mixed[:, components] = theirs[:, components]
             theirs = mixed
         return {**old, name: with_field(old[name], place, theirs)}
+
+    return exchange
+
+
+def exchange_places(name: str, place: int, where: Tensor) -> Exchange:
+    """Exchanges what a map has in some places, "h w"."""
+
+    def exchange(old: dict[str, Features], new: dict[str, Features]) -> dict[str, Features]:
+        mine, theirs = tensors(old[name])[place], tensors(new[name])[place]
+        return {**old, name: with_field(old[name], place, torch.where(where, theirs, mine))}
 
     return exchange
 

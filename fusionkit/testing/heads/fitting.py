@@ -33,7 +33,7 @@ FIT = "make fit(features, labels) set parameters and buffers from all samples at
 
 
 def _fits(case: HeadCase) -> bool:
-    titles = TITLES if takes_logits(case.make) else ("2 branches", "3 branches")
+    titles = TITLES if takes_logits(case.make) else ("1 branch", "2 branches", "3 branches")
     return case.title in titles and type(case.build()).fit is not FusionHead.fit
 
 
@@ -59,6 +59,14 @@ def fit_is_repeatable(case: HeadCase) -> Iterator[Finding]:
     set_seed(99)
     actual = _fit(case, draw_samples(case), other).state_dict()
     moved = [name for name, value in expected.items() if not same(value, actual[name])]
+    if not moved:
+        few = range(case.situation.num_classes // 2)
+        try:
+            expected = _fit(case, draw_samples(case, classes=few)).state_dict()
+            actual = _fit(case, draw_samples(case, classes=few), other).state_dict()
+        except DataError:
+            return  # it may want every class
+        moved = [name for name, value in expected.items() if not same(value, actual[name])]
     if moved:
         yield Finding(
             f"fitted to other samples before, these come out otherwise: {some(moved)}",
@@ -173,11 +181,16 @@ def fit_is_saved(case: HeadCase) -> Iterator[Finding]:
 
 @check_fit
 def fit_takes_few_samples(case: HeadCase) -> Iterator[Finding]:
-    """One or two samples of each class give finite answers, or a ``DataError``."""
+    """Few samples, or components that never vary, give finite answers, or a ``DataError``."""
     for count in (1, 2):
         yield from _fit_or_refuse(
             case, draw_samples(case, per_class=count), f"{count} of each class"
         )
+    still = draw_samples(case)
+    for each in still.features.values():
+        for value in tensors(each):
+            value[:, 0] = 1.0
+    yield from _fit_or_refuse(case, still, "components that are the same in all samples")
 
 
 @check_fit
@@ -187,6 +200,18 @@ def fit_takes_missing_classes(case: HeadCase) -> Iterator[Finding]:
     for left in ([*range(1, count)], [*range(count - 1)], [count // 2]):
         samples = draw_samples(case, classes=left, per_class=4)
         yield from _fit_or_refuse(case, samples, f"classes {some(left)} only")
+
+
+@check_each("leave fits = True out, or write fit(features, labels)")
+def fits_as_it_says(case: HeadCase) -> Iterator[Finding]:
+    """A head that says ``fits = True`` has a ``fit`` of its own."""
+    head = case.build()
+    if not head.fits:
+        raise NotApplicableError("it does not say that it fits")
+    if type(head).fit is FusionHead.fit:
+        yield Finding(
+            "it says fits = True, and has no fit", "leave it out, or write fit(features, labels)"
+        )
 
 
 def _fit_or_refuse(case: HeadCase, samples: Samples, what: str) -> Iterator[Finding]:
@@ -228,6 +253,7 @@ def _differ(given: Mapping[str, Features], before: Mapping[str, Features], name:
 
 
 CHECKS: tuple[Check[HeadSubject], ...] = (
+    fits_as_it_says,
     fit_is_repeatable,
     fit_does_not_mind_order,
     fit_learns,

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from fusionkit.errors import AssemblyError, DataError
-from fusionkit.features import Features
 from fusionkit.testing.check import Check, Finding, NotApplicableError
-from fusionkit.testing.heads.each import ROUNDING, check_each, distance, modes, same
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance, mix, modes, same
 from fusionkit.testing.heads.learning import clone_features
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.made import parameters_made, tell_made
@@ -86,13 +85,14 @@ def rows_are_independent(case: HeadCase) -> Iterator[Finding]:
     head = case.build()
     expected = case.run(head, case.features())[:1]
     features, others = case.features(), case.features(seed=1, scale=3.0)
-    mixed = {name: _mix(mine, others[name]) for name, mine in features.items()}
+    mixed = {name: mix(mine, others[name]) for name, mine in features.items()}
     gap = distance(case.run(head, mixed)[:1], expected)
     if gap > ROUNDING:
         yield Finding(
             f"the first sample's answer changes by {gap:.2g} of its size with its batch mates",
-            "normalise with nn.BatchNorm1d, which uses its own statistics in eval mode, or within "
-            "a sample (dim=-1), never over dim=0",
+            "normalise within a sample (dim=-1), never over dim=0; or with nn.BatchNorm1d, which "
+            "uses its own statistics in eval mode, and refuse one sample in training with a "
+            "fusionkit.DataError",
         )
         return
     turned = pytree.tree_map_only(Tensor, lambda value: value.flip(0), case.features())
@@ -103,20 +103,6 @@ def rows_are_independent(case: HeadCase) -> Iterator[Finding]:
             "the batch is the first axis: say batch_first=True where a layer asks, and give no "
             "sample what others were given before it",
         )
-
-
-def _mix(mine: Features, theirs: Features) -> Features:
-    """Gives the first row of one, and the others of the other."""
-
-    def mix(one: Tensor, other: Tensor) -> Tensor:
-        return torch.cat([one[:1], other[1:]])
-
-    vector = logits = None
-    if mine.vector is not None and theirs.vector is not None:
-        vector = mix(mine.vector, theirs.vector)
-    if mine.logits is not None and theirs.logits is not None:
-        logits = mix(mine.logits, theirs.logits)
-    return Features(vector, tuple(map(mix, mine.maps, theirs.maps)), logits)
 
 
 @check_each("take a batch of one, or refuse it with fusionkit.DataError")

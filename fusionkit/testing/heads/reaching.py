@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import check_each, own_scores, tensors
@@ -16,6 +17,7 @@ from fusionkit.testing.heads.exchange import (
     answer_and_own_scores,
     counts,
     exchange_field,
+    exchange_places,
     fields,
 )
 from fusionkit.testing.heads.learning import backward, clone_features
@@ -77,6 +79,40 @@ def every_component_counts(case: HeadCase) -> Iterator[Finding]:
             )
 
 
+@check_each(
+    "use every place of the maps that are read",
+    where=lambda case: any(reads.levels for reads in case.reads.values()),
+    otherwise="it reads no maps",
+)
+def every_place_counts(case: HeadCase) -> Iterator[Finding]:
+    """Every place of a map can change the answer, at the border too."""
+    head = case.build()
+    if not head.trains:
+        raise NotApplicableError("it says that gradients cannot train what comes before it")
+    heard: dict[tuple[str, int], Tensor] = {}
+    for seed in range(DRAWS):
+        features = case.features(batch=8, seed=seed, requires_grad=True)
+        backward(*_answers(head, features), seed=seed)
+        for part in _all_parts(case):
+            leaf = tensors(features[part.branch])[part.place]
+            if leaf.ndim == 4 and leaf.grad is not None:
+                reached = (leaf.grad != 0).any(0).any(0)
+                key = part.branch, part.place
+                heard[key] = heard.get(key, torch.zeros_like(reached)) | reached
+    for part in _all_parts(case):
+        ears = heard.get((part.branch, part.place))
+        if ears is None or bool(ears.all()) or not bool(ears.any()):
+            continue  # what is deaf as a whole is told by each_branch_counts
+        exchange = exchange_places(part.branch, part.place, ~ears)
+        if not counts(case, head, exchange, answer_and_own_scores):
+            yield Finding(
+                f"the answer does not depend on {int((~ears).sum())} of the {ears.numel()} places "
+                f"of {part}",
+                "pool all places, for example by mean((2, 3)): take no slice of a fixed length, "
+                "and drop no border",
+            )
+
+
 @check_each("let gradients through to the features, without detach(), .data or no_grad()")
 def gradients_reach_the_features(case: HeadCase) -> Iterator[Finding]:
     """A gradient reaches all that is read of each branch, so that its backbone can learn."""
@@ -114,8 +150,7 @@ def _deaf_parts(case: HeadCase, head: FusionHead) -> list[_Part] | None:
     head.train()
     for seed in range(DRAWS):
         features = case.features(batch=8, seed=seed, requires_grad=True)
-        answer = head(clone_features(features))
-        answers = (answer, *own_scores(head, clone_features(features)).values())
+        answers = _answers(head, features)
         if not any(each.requires_grad for each in answers):
             return None
         backward(*answers, seed=seed)
@@ -127,6 +162,12 @@ def _deaf_parts(case: HeadCase, head: FusionHead) -> list[_Part] | None:
         for part, ears in zip(parts, heard, strict=True)
     ]
     return [part for part in deaf if part.components]
+
+
+def _answers(head: FusionHead, features: Mapping[str, Features]) -> list[Tensor]:
+    """Gives the answer, and what it says of single branches."""
+    own = own_scores(head, clone_features(features))
+    return [head(clone_features(features)), *own.values()]
 
 
 def _reached(leaf: Tensor) -> Tensor:
@@ -141,4 +182,8 @@ def _counts(case: HeadCase, head: FusionHead, part: _Part) -> bool:
     return counts(case, head, exchange, answer_and_own_scores)
 
 
-CHECKS: tuple[Check[HeadSubject], ...] = (every_component_counts, gradients_reach_the_features)
+CHECKS: tuple[Check[HeadSubject], ...] = (
+    every_component_counts,
+    every_place_counts,
+    gradients_reach_the_features,
+)

@@ -55,7 +55,7 @@ WRONG = [
     ("two_stream_maps", {"norm": "batch"}, "option norm is 'layer' or 'none', got 'batch'"),
     # widths, activation, dropout
     ("concat", {"project": 0}, "option project takes a whole number of at least 1, got 0"),
-    ("concat", {"project": {"audio": 2.5}}, "got 2.5; leave it out for none"),
+    ("concat", {"project": {"audio": 2.5}}, "at least 1, got 2.5"),
     ("concat", {"project": {"adio": 2}}, "Did you mean 'audio'?"),
     ("concat", {"hidden": -1}, "option hidden takes a whole number of at least 1, got -1"),
     ("concat", {"hidden": [8, True]}, "got True"),

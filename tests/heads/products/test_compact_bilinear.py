@@ -182,3 +182,12 @@ def test_an_absent_branch_is_left_out_of_the_convolution():
 def test_options_that_are_wrong(options, message):
     with pytest.raises(fk.ConfigError, match=message):
         CompactBilinear(make_inputs(), num_classes=2, **options)
+
+
+def test_a_sample_that_is_not_a_number_stays_one_and_spoils_no_other():
+    head = CompactBilinear({"a": fk.HeadInput(5), "b": fk.HeadInput(6)}, num_classes=3).eval()
+    features = {"a": fk.Features(torch.randn(2, 5)), "b": fk.Features(torch.randn(2, 6))}
+    expected = head(features)
+    features["a"].vector[0, 0] = torch.nan
+    assert head(features)[0].isnan().all()
+    torch.testing.assert_close(head(features)[1], expected[1])

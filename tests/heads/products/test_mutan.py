@@ -94,3 +94,14 @@ def test_an_absent_branch_counts_as_zeros_in_the_core():
 def test_options_that_are_wrong(options, message):
     with pytest.raises(fk.ConfigError, match=message):
         Mutan(make_inputs(), num_classes=2, **options)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "none"])
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_the_core_starts_at_variance_one_of_any_number_of_branches(count, activation):
+    torch.manual_seed(0)
+    inputs = {f"b{i}": fk.HeadInput(64) for i in range(count)}
+    head = Mutan(inputs, num_classes=3, activation=activation).eval()
+    vectors = head.vectors({name: fk.Features(torch.randn(200, 64)) for name in inputs})
+    core = head.core({name: head.activation(x) for name, x in vectors.items()})
+    assert 0.8 < core.var().item() < 1.25

@@ -248,3 +248,42 @@ def test_branches_that_complement_each_other_are_better_together(per_class):
     }
     means = draw_scores(features, torch.from_numpy(digits.target), per_class, range(2))
     assert means["all"] > max(means["left"], means["right"]) + 0.05
+
+
+@pytest.mark.parametrize(("classes", "count"), [(100, 2000), (400, 2000)])
+def test_of_many_classes_a_calibrated_branch_beside_a_useless_one_keeps_its_likelihood(
+    classes, count
+):
+    generator = torch.Generator().manual_seed(0)
+    good = 2.5 * torch.randn(2 * count, classes, generator=generator)
+    labels = torch.multinomial(good.softmax(1), 1, generator=generator)[:, 0]
+    logits = {"a": good, "b": torch.randn(2 * count, classes, generator=generator)}
+    inputs = {name: fk.HeadInput(4, num_classes=classes) for name in logits}
+    head = Adaptive(inputs, num_classes=classes).eval()
+    head.fit({name: fk.Features(logits=x[:count]) for name, x in logits.items()}, labels[:count])
+    fused = head({name: fk.Features(logits=x[count:]) for name, x in logits.items()})
+    losses = [torch.nn.functional.cross_entropy(z, labels[count:]) for z in (fused, good[count:])]
+    assert losses[0] < losses[1] + 0.01
+
+
+def test_classes_that_never_occur_change_nothing_of_the_pool():
+    features = {name: x.double() for name, x in make_vectors(60).items()}
+    labels = torch.arange(60) % 3
+    weights = []
+    for classes in (3, 30):
+        head = Adaptive(
+            {n: fk.HeadInput(x.shape[1]) for n, x in features.items()}, num_classes=classes
+        )
+        head.double().fit({n: fk.Features(x) for n, x in features.items()}, labels)
+        weights.append([*head.weights.as_dict().values(), head.log_sharpness.exp().item()])
+    assert weights[0] == pytest.approx(weights[1], abs=0.1)
+
+
+def make_vectors(count):
+    """Gives vectors of two branches, of which the first tells more of three classes."""
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(3, 6, generator=generator)
+    return {
+        name: torch.randn(count, 6, generator=generator) + apart * means[torch.arange(count) % 3]
+        for name, apart in (("a", 1.5), ("b", 0.5))
+    }

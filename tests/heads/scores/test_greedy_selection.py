@@ -190,3 +190,27 @@ def test_layers_of_its_own_are_fitted_too():
     head.fit(features, torch.arange(40) % NUM_CLASSES)
     assert sum(head.weights.as_dict().values()) == pytest.approx(1)
     assert head(features).isfinite().all()
+
+
+def test_each_bag_has_the_same_say_and_two_branches_at_least():
+    features, labels = samples()
+    once = build()
+    once.fit(features, labels)
+    whole = build(bags=3, share=1.0)
+    whole.fit(features, labels)
+    assert whole.weights.as_dict() == pytest.approx(once.weights.as_dict())
+    two = {name: features[name] for name in ("a", "c")}
+    inputs = {name: fk.HeadInput(4, num_classes=NUM_CLASSES) for name in two}
+    pair = GreedySelection(inputs, num_classes=NUM_CLASSES, bags=2, share=0.5)
+    alone = GreedySelection(inputs, num_classes=NUM_CLASSES)
+    for head in (pair, alone):
+        head.fit(two, labels)
+    assert pair.weights.as_dict() == pytest.approx(alone.weights.as_dict())
+
+
+def test_a_lone_member_is_not_repeated_for_rounding():
+    torch.manual_seed(0)
+    chances = torch.randn(1, 50, 3, dtype=torch.float64).softmax(-1)
+    labels = torch.arange(50) % 3
+    assert select(chances, labels, "log_loss", 100, 1).tolist() == [1]
+    assert select(chances, labels, "accuracy", 100, 1).tolist() == [1]
