@@ -72,7 +72,7 @@ def check_widths(option: str, value: object) -> tuple[int, ...]:
 
 
 def is_number(value: Any) -> bool:
-    """Tells whether ``value`` is a finite number, and no boolean."""
+    """Tells whether ``value`` is a number that a float holds, and no boolean."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and abs(value) <= sys.float_info.max
 

@@ -119,10 +119,10 @@ def test_long_lists_are_cut():
     assert listed([str(i) for i in range(20)]) == "'0', '1', '2', '3', ..., '17', '18' and '19'"
 
 
-@pytest.mark.parametrize("value", [True, "1", None, NAN, INF, -INF, [1]])
+@pytest.mark.parametrize("value", [True, "1", None, NAN, INF, -INF, 10**400, [1]])
 def test_what_is_no_number(value):
     assert not is_number(value)
 
 
 def test_what_is_a_number():
-    assert all(is_number(value) for value in (0, -3, 2.5, 10**400))
+    assert all(is_number(value) for value in (0, -3, 2.5, 10**300))
