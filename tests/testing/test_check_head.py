@@ -9,7 +9,7 @@ import pytest
 import torch
 from evil_fits import EVIL_FITS, Fits
 from evil_head_numbers import EVIL_HEAD_COMPILERS, EVIL_HEAD_NUMBERS
-from evil_head_reads import EVIL_READS, TwoOnly
+from evil_head_reads import EVIL_READS, SaysNothingApart, TwoOnly
 from evil_heads import EVIL_HEADS, Evil, Good, PlainList, UnevenGains
 from good_heads import GOOD_HEADS
 
@@ -189,6 +189,13 @@ def test_a_finding_that_differs_in_figures_only_is_told_once():
     assert len(report["state_dict"].findings) == 1
     told = report["state_dict"].findings[0].what
     assert "(with 1 branch; 2 branches; 3 branches; 2 equal branches)" in told
+
+
+def test_a_finding_that_holds_of_every_branch_is_told_once():
+    report = kit.check_head(SaysNothingApart, only=["scores_of_single_branches"], on_fail="report")
+    (finding,) = report["scores_of_single_branches"].findings
+    assert "of 'audio' is the same for other features (with 1 branch; " in finding.what
+    assert finding.what.endswith("; likewise of 'image', 'text')")
 
 
 def test_an_expected_failure_is_no_failure_and_must_not_pass():

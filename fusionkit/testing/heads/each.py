@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -56,13 +57,15 @@ def check_each(
 
     def decorate(ask: Callable[[HeadCase], Iterator[Finding]]) -> Check[HeadSubject]:
         def ask_all(subject: HeadSubject) -> Iterator[Finding]:
-            found: dict[tuple[str, str], tuple[Finding, list[str]]] = {}
+            found: dict[tuple[str, str], _Told] = {}
 
-            def note(finding: Finding, title: str) -> None:
-                key = (FIGURES.sub("", finding.what), finding.todo)
-                titles = found.setdefault(key, (finding, []))[1]
-                if title not in titles:
-                    titles.append(title)
+            def note(finding: Finding, case: HeadCase) -> None:
+                key = FIGURES.sub("", _without_names(finding.what, case)), finding.todo
+                told = found.setdefault(key, _Told(finding, {}, {}))
+                told.titles[case.title] = None
+                told.names.update(
+                    (name, None) for name in case.inputs if repr(name) in finding.what
+                )
 
             causes: list[str] = []
             those = subject.all_cases if everywhere else subject.cases
@@ -73,13 +76,13 @@ def check_each(
                 set_seed(0)
                 try:
                     for finding in ask(case):
-                        note(finding, case.title)
+                        note(finding, case)
                 except NotApplicableError as error:
                     causes.append(str(error))
                 except Exception as error:  # told like any other finding, for each case
-                    note(Finding(describe_error(error), todo), case.title)
-            for finding, titles in found.values():
-                yield Finding(f"{finding.what} (with {_listed(titles)})", finding.todo)
+                    note(Finding(describe_error(error), todo), case)
+            for told in found.values():
+                yield told.as_one()
             if not found and len(causes) == len(cases):
                 raise NotApplicableError(causes[0])
 
@@ -87,6 +90,34 @@ def check_each(
         return Check(ask.__name__, promise, ask_all, todo, first)
 
     return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A finding that is the same in several situations, and of several branches.
+
+    Attributes:
+        finding: the first.
+        titles: of the situations.
+        names: of the branches.
+    """
+
+    finding: Finding
+    titles: dict[str, None]
+    names: dict[str, None]
+
+    def as_one(self) -> Finding:
+        """Gives one finding for all."""
+        others = [repr(name) for name in self.names if repr(name) not in self.finding.what]
+        likewise = f"; likewise of {', '.join(others)}" if others else ""
+        what = f"{self.finding.what} (with {_listed(list(self.titles))}{likewise})"
+        return Finding(what, self.finding.todo)
+
+
+def _without_names(what: str, case: HeadCase) -> str:
+    for name in case.inputs:
+        what = what.replace(repr(name), "*")
+    return what
 
 
 def _listed(titles: list[str]) -> str:
