@@ -32,7 +32,7 @@ STEP_ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 @final
 class MultiLevelFusion(FusionHead):
-    """Levels of all branches joined step by step, as MFAS and CentralNet do (arXiv:1903.06496).
+    """Levels of all branches joined step by step, MFAS (arXiv:1903.06496).
 
     Each step gives h_l = a(W_l [x_1; ...; x_N; h_(l-1)] + b_l), where x_i is the map of one level
     of branch i, pooled to the means of its channels and normalised; the last h gives logits.

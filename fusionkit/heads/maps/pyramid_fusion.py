@@ -30,9 +30,10 @@ class PyramidFusion(FusionHead):
 
     Each level of each branch is normalised and brought to one width by a 1x1 convolution of its
     own. Maps of the same stride are added up, at the size of the finest; from the coarsest on,
-    each sum is enlarged by nearest neighbours and added to the next finer. Each of these gets a
-    3x3 convolution, a ReLU and average pooling, as the levels of a panoptic pyramid do
-    (arXiv:1901.02446); a linear layer on their concatenation gives logits.
+    each sum is brought to the size of the next finer by nearest neighbours and added to it. Each
+    of these gets a 3x3 convolution, a ReLU and average pooling, and a linear layer on their
+    concatenation gives logits, where a panoptic pyramid (arXiv:1901.02446), which has to tell
+    places apart, enlarges and sums them.
 
     That several branches share the pyramid is not in the paper, which has one. A branch whose
     input is absent is left out of the sums; a stride that none present has is passed over, and

@@ -65,6 +65,9 @@ class ReGLU(nn.Module):
         return value * torch.relu(gate)
 
 
+MOST = 1_000
+"""Times the width between two linear layers; 4 is usual."""
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "reglu": ReGLU, "relu": nn.ReLU}
 
 
@@ -85,8 +88,10 @@ class TransformerBlock(nn.Module):
         self, width: int, heads: int, mlp_ratio: float, dropout: float, activation: str
     ) -> None:
         super().__init__()
-        if not (is_number(mlp_ratio) and mlp_ratio > 0):
-            raise ConfigError(f"option mlp_ratio is a positive number, got {mlp_ratio!r}")
+        if not (is_number(mlp_ratio) and 0 < mlp_ratio <= MOST):
+            raise ConfigError(
+                f"option mlp_ratio is a positive number, at most {MOST}, got {mlp_ratio!r}"
+            )
         make_activation = ACTIVATIONS[check_choice("activation", activation, tuple(ACTIVATIONS))]
         hidden = max(round(mlp_ratio * width), 1)
         self.norm: nn.Module = nn.LayerNorm(width)

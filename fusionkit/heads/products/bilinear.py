@@ -41,7 +41,8 @@ class Bilinear(FusionHead):
             branch. All get the size of the finest.
         norm: what each vector or map passes first: ``"layer"``, ``"none"``, and of vectors also
             ``"batch"`` or ``"l2"``; one for all or by branch.
-        project: the width to which a linear layer brings each branch first; ``None`` for none.
+        project: the width to which a linear layer brings each branch first, maps only where they
+            have another; ``None`` for none.
         dropout: the share dropped of the descriptor.
         max_parameters: refuse to build a classifier of more, or descriptors that hold more
             numbers for 32 samples.

@@ -45,7 +45,8 @@ class Film(FusionHead):
             alphabetical order.
         level: which level of maps is conditioned, -1 the coarsest, or ``None`` for the vector;
             one for all conditioned branches or by branch.
-        width: the width that W_i brings each conditioned branch to; ``None`` leaves x_i.
+        width: the width that W_i brings each conditioned branch to, maps only where they have
+            another; ``None`` leaves x_i.
         rectify: whether the ReLU follows, as in the paper. Without it, maps are modulated as
             their mean over all places would be.
         norm: what each x_i is normalised by: ``"layer"``, ``"none"`` or, for vectors,

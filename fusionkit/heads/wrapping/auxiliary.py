@@ -11,6 +11,7 @@ from fusionkit import (
     AssemblyError,
     Card,
     Catalog,
+    ConfigError,
     Features,
     FusionHead,
     HeadInput,
@@ -75,6 +76,10 @@ class Auxiliary(FusionHead):
         catalog: Catalog | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(head, str):
+            raise ConfigError(
+                f"option head is the other head's name, for example 'concat', got {head!r:.80}"
+            )
         factory = (catalog or Catalog.installed()).head(head).factory
         try:
             built = factory(inputs, num_classes=num_classes, **(options or {}))

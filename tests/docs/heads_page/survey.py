@@ -32,7 +32,8 @@ class StudiedHead:
         takes_missing: whether it has an answer without a branch.
         trains: whether gradients can pass.
         parameters: how many there are to train, for two branches.
-        fits: whether ``fusionkit.fit_head`` has something to do.
+        fits: whether ``fusionkit.fit_head`` has something to do; of a head that is made of others
+            that is theirs to say.
         tells_branches: whether it gives scores of single branches.
         costs: by width and number of branches.
     """
@@ -104,7 +105,7 @@ def _study(
         takes_missing=head.takes_missing,
         trains=head.trains,
         parameters=sum(each.numel() for each in head.parameters()),
-        fits=factory.fit is not FusionHead.fit,
+        fits=factory.fit is not FusionHead.fit and not factory.takes_catalog,
         tells_branches=factory.branch_scores is not FusionHead.branch_scores,
         costs=tabulate_cost(factory, counted),
     )

@@ -185,6 +185,12 @@ def test_strangers_heads_come_from_the_catalog_that_compose_was_given(tmp_path):
         ("auxiliary", {}, fk.AssemblyError, "the head 'auxiliary' gives scores of single branches"),
         ("strange/votes", {}, fk.AssemblyError, "'strange/votes' cannot be trained"),
         ("strange/broken", {}, fk.AssemblyError, "gave str instead of a fusionkit.FusionHead"),
+        (
+            3,
+            {},
+            fk.ConfigError,
+            "option head is the other head's name, for example 'concat', got 3",
+        ),
         ("concatt", {}, fk.ConfigError, "no head 'concatt'. Did you mean 'concat'"),
         ("concat", {"hiden": 3}, fk.OptionError, "'concat' does not take .*'hiden'"),
         ("concat", {"hidden": -3}, fk.ConfigError, "hidden"),
