@@ -81,7 +81,7 @@ def test_dropout_reaches_the_attention_weights_in_training_only():
         ({"heads": 0}, "option heads takes a whole number of at least 1, got 0"),
         ({"depth": 0}, "option depth takes a whole number of at least 1, got 0"),
         ({"mlp_ratio": 0}, "option mlp_ratio is a positive number, at most 1000, got 0"),
-        ({"mlp_ratio": 1e30}, "at most 1000, got 1e\\+30"),
+        ({"mlp_ratio": 1e30}, "at most 1000, got 1e+30"),
         ({"mlp_ratio": "4"}, "option mlp_ratio is a positive number, at most 1000, got '4'"),
         ({"dropout": 1.0}, "option dropout takes the share"),
         ({"activation": "tanh"}, "option activation is 'gelu', 'reglu' or 'relu', got 'tanh'"),
