@@ -176,7 +176,7 @@ def test_f043_nothing_in_the_package_unpickles() -> None:
     kit = package / "testing"  # reads back what it wrote itself, to see that it can
     own = {
         package / "checkpoint" / "pickles" / "child.py",  # in a process of its own
-        kit / "backbones" / "keeping" / "pickles.py",
+        kit / "copied.py",
         kit / "backbones" / "learning" / "ranks.py",
         kit / "backbones" / "learning" / "resume.py",
         kit / "heads" / "copying.py",
