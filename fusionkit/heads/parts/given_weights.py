@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import ConfigError
-from fusionkit.heads.parts.options import is_number, listed, refuse_unknown_branches
+from fusionkit.heads.parts.options import is_number, is_word, listed, refuse_unknown_branches
 
 __all__ = ["NEVER", "by_class", "check_classes", "read_weights", "read_weights_by_class"]
 
@@ -27,7 +27,7 @@ def by_class(weights: Any) -> bool:
 
 def read_weights(names: tuple[str, ...], weights: Any) -> tuple[float, ...]:
     """Gives constant weights, normalised."""
-    if isinstance(weights, str) and weights == "equal":
+    if is_word(weights, "equal"):
         return (1 / len(names),) * len(names)
     _refuse_no_mapping(names, weights)
     for name, weight in weights.items():

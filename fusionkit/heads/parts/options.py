@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from fusionkit import ConfigError, did_you_mean
 
@@ -15,6 +15,7 @@ __all__ = [
     "check_width",
     "check_widths",
     "is_number",
+    "is_word",
     "listed",
     "per_branch",
     "refuse_unknown_branches",
@@ -49,10 +50,15 @@ def refuse_unknown_branches(option: str, given: Collection[str], names: Sequence
 
 def check_choice(option: str, value: object, choices: Sequence[str]) -> str:
     """Gives ``value`` if it is one of ``choices``."""
-    if isinstance(value, str) and value in choices:
+    if is_word(value, *choices):
         return value
     hint = did_you_mean(value, choices) if isinstance(value, str) else ""
     raise ConfigError(f"option {option} is {listed(choices, 'or')}, got {value!r}.{hint}")
+
+
+def is_word(value: object, *words: str) -> TypeGuard[str]:
+    """Tells whether ``value`` is one of ``words``; an array is none."""
+    return isinstance(value, str) and value in words
 
 
 def check_width(option: str, value: object) -> int:

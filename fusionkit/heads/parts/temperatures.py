@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit import ConfigError
-from fusionkit.heads.parts.options import is_number, per_branch
+from fusionkit.heads.parts.options import is_number, is_word, per_branch
 from fusionkit.heads.parts.precision import at_least_float32
 
 __all__ = ["BranchTemperatures", "Temperature"]
@@ -46,7 +46,7 @@ class BranchTemperatures(nn.Module):
         super().__init__()
         self.names = tuple(names)
         self.given = _read_temperatures(self.names, temperature)
-        self.fitted = isinstance(temperature, str) and temperature == "fitted"
+        self.fitted = is_word(temperature, "fitted")
         if self.fitted:
             self.register_buffer("log_temperatures", torch.zeros(len(self.names)))
         else:
@@ -92,7 +92,7 @@ def _read_temperatures(
     names: tuple[str, ...], temperature: Temperature
 ) -> tuple[float, ...] | None:
     """Gives constant temperatures, or ``None`` where they are to be learned or fitted."""
-    if isinstance(temperature, str) and temperature in ("learned", "fitted"):
+    if is_word(temperature, "learned", "fitted"):
         return None
     values = per_branch("temperature", temperature, names, missing=1.0)
     for name, value in values.items():

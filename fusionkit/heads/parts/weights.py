@@ -17,6 +17,7 @@ from fusionkit.heads.parts.given_weights import (
     read_weights,
     read_weights_by_class,
 )
+from fusionkit.heads.parts.options import is_word
 from fusionkit.heads.parts.precision import at_least_float32
 
 __all__ = ["BranchWeights", "Weights"]
@@ -49,14 +50,14 @@ class BranchWeights(nn.Module):
     ) -> None:
         super().__init__()
         self.names = tuple(names)
-        self.fitted = isinstance(weights, str) and weights == "fitted"
+        self.fitted = is_word(weights, "fitted")
         self.given: tuple[float, ...] | None = None
         if by_class(weights):
             logs = read_weights_by_class(self.names, weights, num_classes)
             self.register_buffer("log_weights", logs)
         elif self.fitted:
             self.register_buffer("log_weights", torch.zeros(len(self.names)))
-        elif isinstance(weights, str) and weights in ("learned", "per_class"):
+        elif is_word(weights, "learned", "per_class"):
             shape: tuple[int, ...] = (len(self.names),)
             if weights == "per_class":
                 shape = (len(self.names), check_classes(num_classes))
