@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
+from fusionkit.testing.check import NotApplicableError
 from fusionkit.testing.registered import REGISTERS
 
 __all__ = ["deepcopied", "pickled_and_back"]
@@ -33,9 +35,12 @@ def pickled_and_back(module: Module) -> Module:
     """Gives what a module's pickle holds.
 
     Raises:
+        NotApplicableError: torch pickles no module of its kind.
         UncopiedError: names the attribute that has none.
     """
-    return _tried(module, lambda value: pickle.loads(pickle.dumps(value)))  # noqa: S301
+    if any(map(is_parametrized, module.modules())):
+        raise NotApplicableError("torch pickles no parametrized modules, only their state dicts")
+    return _tried(module, lambda value: pickle.loads(pickle.dumps(value)))  # noqa: S301 -- own bytes
 
 
 def _tried(module: Module, make: Callable[[Module], Module]) -> Module:

@@ -11,7 +11,7 @@ from fusionkit.errors import AssemblyError
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
-from fusionkit.testing.heads.each import ROUNDING, check_each, distance, mix
+from fusionkit.testing.heads.each import ROUNDING, check_each, distance, mix, tells_branches
 from fusionkit.testing.heads.exchange import NOTICEABLE
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit
 from fusionkit.testing.words import some
@@ -19,13 +19,9 @@ from fusionkit.testing.words import some
 __all__ = ["CHECKS"]
 
 
-def _says_something(case: HeadCase) -> bool:
-    return type(case.build()).branch_scores is not FusionHead.branch_scores
-
-
 @check_each(
     "give a mapping from each branch that is in features to its scores 'b k'",
-    where=_says_something,
+    where=lambda case: tells_branches(case.build()),
     otherwise="it has no branch_scores",
 )
 def scores_of_single_branches(case: HeadCase) -> Iterator[Finding]:
@@ -62,7 +58,9 @@ def _tell_alike(
     case: HeadCase, head: FusionHead, expected: Mapping[str, Tensor]
 ) -> Iterator[Finding]:
     """Tells of scores that are drawn, mix samples, say the same of all, or have no gradient."""
-    if not _is_steady(head, case.features()):
+    with torch.no_grad():
+        again = head.branch_scores(case.features())
+    if not all(torch.equal(again[name], scores) for name, scores in expected.items()):
         yield Finding(
             "branch_scores gives other scores at a second call in eval mode",
             "draw only if self.training",
@@ -101,13 +99,6 @@ def _ask(head: FusionHead, features: Mapping[str, Features]) -> dict[str, Tensor
             "return {name: scores for each name that is in features}",
         )
     return scores
-
-
-def _is_steady(head: FusionHead, features: Mapping[str, Features]) -> bool:
-    """Tells whether the same features give the same scores; eval_is_deterministic asks that."""
-    with torch.no_grad():
-        one, other = head.branch_scores(features), head.branch_scores(features)
-    return all(torch.equal(one[name], other[name]) for name in features)
 
 
 CHECKS: tuple[Check[HeadSubject], ...] = (scores_of_single_branches,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fusionkit.errors import FusionKitError
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
@@ -62,19 +62,23 @@ def _faults(trials: tuple[Trial, ...]) -> Iterator[Finding]:
     yield from dict.fromkeys(trial.fault for trial in trials if trial.fault is not None)
 
 
+def _tell(trials: Sequence[Trial]) -> Iterator[Finding]:
+    """Tells how situations went, of which there is one at least."""
+    for trial in trials:
+        if trial.fault is not None:
+            yield Finding(f"{trial.fault.what} (with {trial.situation.title})", trial.fault.todo)
+    if all(trial.refusal for trial in trials):
+        raise NotApplicableError(f"it refuses: {trials[0].refusal}")
+
+
 def _ask_situations(name: str, promise: str, *titles: str) -> Check[HeadSubject]:
     """Makes a check that tells how the situations of these titles went."""
 
     def ask(subject: HeadSubject) -> Iterator[Finding]:
         trials = [trial for trial in subject.trials if trial.situation.title in titles]
-        for trial in trials:
-            if trial.fault is not None:
-                what = f"{trial.fault.what} (with {trial.situation.title})"
-                yield Finding(what, trial.fault.todo)
         if not trials:
             raise NotApplicableError("too few names of branches were given")
-        if all(trial.refusal for trial in trials):
-            raise NotApplicableError(f"it refuses: {trials[0].refusal}")
+        yield from _tell(trials)
 
     return Check(name, promise, ask, REFUSE)
 
@@ -97,11 +101,7 @@ def many_branches(subject: HeadSubject) -> Iterator[Finding]:
     """It works for five branches, with other names, or refuses them when it is built."""
     if not subject.free_names:
         raise NotApplicableError("it was given branches of its own")
-    trial = try_situation(subject.make, make_many(MANY))
-    if trial.refusal:
-        raise NotApplicableError(f"it refuses: {trial.refusal}")
-    if trial.fault is not None:
-        yield Finding(f"{trial.fault.what} (with {trial.situation.title})", trial.fault.todo)
+    yield from _tell([try_situation(subject.make, make_many(MANY))])
 
 
 stock_classifiers = _ask_situations(

@@ -21,10 +21,12 @@ __all__ = [
     "backwards",
     "check_each",
     "distance",
+    "has_fit",
     "mix",
     "modes",
     "own_scores",
     "same",
+    "tells_branches",
     "tensors",
 ]
 
@@ -127,9 +129,17 @@ def _listed(titles: list[str]) -> str:
 
 def own_scores(head: FusionHead, features: Mapping[str, Features]) -> dict[str, Tensor]:
     """Gives what a head says of single branches, or nothing where it says nothing of them."""
-    if type(head).branch_scores is FusionHead.branch_scores:
-        return {}
-    return head.branch_scores(features)
+    return head.branch_scores(features) if tells_branches(head) else {}
+
+
+def tells_branches(head: FusionHead) -> bool:
+    """Tells whether it has a ``branch_scores`` of its own."""
+    return type(head).branch_scores is not FusionHead.branch_scores
+
+
+def has_fit(head: FusionHead) -> bool:
+    """Tells whether it has a ``fit`` of its own."""
+    return type(head).fit is not FusionHead.fit
 
 
 def modes(head: FusionHead) -> tuple[bool, ...]:

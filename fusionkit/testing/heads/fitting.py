@@ -12,7 +12,15 @@ from fusionkit.errors import AssemblyError, DataError
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
-from fusionkit.testing.heads.each import ROUNDING, backwards, check_each, distance, same, tensors
+from fusionkit.testing.heads.each import (
+    ROUNDING,
+    backwards,
+    check_each,
+    distance,
+    has_fit,
+    same,
+    tensors,
+)
 from fusionkit.testing.heads.samples import Samples, draw_samples
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject, misfit, takes_logits
 from fusionkit.testing.seed import set_seed, shared_states
@@ -34,7 +42,7 @@ FIT = "make fit(features, labels) set parameters and buffers from all samples at
 
 def _fits(case: HeadCase) -> bool:
     titles = TITLES if takes_logits(case.make) else ("1 branch", "2 branches", "3 branches")
-    return case.title in titles and type(case.build()).fit is not FusionHead.fit
+    return case.title in titles and has_fit(case.build())
 
 
 check_fit = check_each(FIT, where=_fits, otherwise="it has nothing to fit")
@@ -208,7 +216,7 @@ def fits_as_it_says(case: HeadCase) -> Iterator[Finding]:
     head = case.build()
     if not head.fits:
         raise NotApplicableError("it does not say that it fits")
-    if type(head).fit is FusionHead.fit:
+    if not has_fit(head):
         yield Finding(
             "it says fits = True, and has no fit", "leave it out, or write fit(features, labels)"
         )

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError, check
-from fusionkit.testing.heads.each import check_each, own_scores, same, tensors
+from fusionkit.testing.heads.each import check_each, has_fit, own_scores, same, tensors
 from fusionkit.testing.heads.subject import HeadCase, HeadSubject
 from fusionkit.testing.inputs import moved
 from fusionkit.testing.registered import tell_left_on_the_cpu, tell_unregistered
@@ -51,7 +51,7 @@ def random_numbers_learn(case: HeadCase) -> Iterator[Finding]:
     one = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
     set_seed(2)
     other = case.make(dict(case.inputs), num_classes=case.situation.num_classes)
-    fitted = not one.trains or type(one).fit is not FusionHead.fit  # sets what gradients do not
+    fitted = not one.trains or has_fit(one)  # sets what gradients do not
     theirs = dict(_named_tensors(other))
     for name, value in _named_tensors(one):
         twin = theirs.get(name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from fusionkit.features import Features
 from fusionkit.head import FusionHead
 from fusionkit.testing.check import Check, Finding, NotApplicableError
 from fusionkit.testing.heads.each import check_each, own_scores, tensors
@@ -81,7 +80,7 @@ def every_component_counts(case: HeadCase) -> Iterator[Finding]:
 
 @check_each(
     "use every place of the maps that are read",
-    where=lambda case: any(reads.levels for reads in case.reads.values()),
+    where=lambda case: case.reads_maps,
     otherwise="it reads no maps",
 )
 def every_place_counts(case: HeadCase) -> Iterator[Finding]:
@@ -89,19 +88,9 @@ def every_place_counts(case: HeadCase) -> Iterator[Finding]:
     head = case.build()
     if not head.trains:
         raise NotApplicableError("it says that gradients cannot train what comes before it")
-    heard: dict[tuple[str, int], Tensor] = {}
-    for seed in range(DRAWS):
-        features = case.features(batch=8, seed=seed, requires_grad=True)
-        backward(*_answers(head, features), seed=seed)
-        for part in _all_parts(case):
-            leaf = tensors(features[part.branch])[part.place]
-            if leaf.ndim == 4 and leaf.grad is not None:
-                reached = (leaf.grad != 0).any(0).any(0)
-                key = part.branch, part.place
-                heard[key] = heard.get(key, torch.zeros_like(reached)) | reached
-    for part in _all_parts(case):
-        ears = heard.get((part.branch, part.place))
-        if ears is None or bool(ears.all()) or not bool(ears.any()):
+    for part, heard in zip(_all_parts(case), _follow(case, head) or (), strict=False):
+        ears = heard.any(0)
+        if heard.ndim < 3 or bool(ears.all()) or not bool(ears.any()):
             continue  # what is deaf as a whole is told by each_branch_counts
         exchange = exchange_places(part.branch, part.place, ~ears)
         if not counts(case, head, exchange, answer_and_own_scores):
@@ -145,36 +134,39 @@ def _all_parts(case: HeadCase) -> list[_Part]:
 
 def _deaf_parts(case: HeadCase, head: FusionHead) -> list[_Part] | None:
     """Gives what gradients reach in no draw in train mode; ``None`` if the answer has none."""
-    parts = _all_parts(case)
-    heard = [torch.zeros(part.width, dtype=torch.bool) for part in parts]
-    head.train()
-    for seed in range(DRAWS):
-        features = case.features(batch=8, seed=seed, requires_grad=True)
-        answers = _answers(head, features)
-        if not any(each.requires_grad for each in answers):
-            return None
-        backward(*answers, seed=seed)
-        for index, part in enumerate(parts):
-            heard[index] |= _reached(tensors(features[part.branch])[part.place])
+    followed = _follow(case, head.train())
     head.eval()
-    deaf = [
-        replace(part, components=tuple((~ears).nonzero().flatten().tolist()))
-        for part, ears in zip(parts, heard, strict=True)
-    ]
+    if followed is None:
+        return None
+    deaf = []
+    for part, heard in zip(_all_parts(case), followed, strict=True):
+        still = ~heard.reshape(part.width, -1).any(1)
+        deaf.append(replace(part, components=tuple(still.nonzero().flatten().tolist())))
     return [part for part in deaf if part.components]
 
 
-def _answers(head: FusionHead, features: Mapping[str, Features]) -> list[Tensor]:
-    """Gives the answer, and what it says of single branches."""
-    own = own_scores(head, clone_features(features))
-    return [head(clone_features(features)), *own.values()]
+def _follow(case: HeadCase, head: FusionHead) -> list[Tensor] | None:
+    """Gives where a gradient that is not zero comes back to, of any sample in several draws.
+
+    Returns:
+        "c" of vectors and logits and "c h w" of maps, in the order of ``_all_parts``; ``None`` if
+        the answer has no gradient.
+    """
+    draws = []
+    for seed in range(DRAWS):
+        features = case.features(batch=8, seed=seed, requires_grad=True)
+        own = own_scores(head, clone_features(features))
+        answers = [head(clone_features(features)), *own.values()]
+        if not any(each.requires_grad for each in answers):
+            return None
+        backward(*answers, seed=seed)
+        leaves = [leaf for name in case.reads for leaf in tensors(features[name])]
+        draws.append([_reached(leaf) for leaf in leaves])
+    return [torch.stack(each).any(0) for each in zip(*draws, strict=True)]
 
 
 def _reached(leaf: Tensor) -> Tensor:
-    """Gives for each component whether a gradient that is not zero came back to it."""
-    if leaf.grad is None:
-        return torch.zeros(leaf.shape[1], dtype=torch.bool)
-    return (leaf.grad != 0).transpose(0, 1).flatten(1).any(1)
+    return torch.zeros_like(leaf[0]).bool() if leaf.grad is None else (leaf.grad != 0).any(0)
 
 
 def _counts(case: HeadCase, head: FusionHead, part: _Part) -> bool:

@@ -54,6 +54,11 @@ class HeadCase:
         """What the branches offer."""
         return self.situation.inputs
 
+    @property
+    def reads_maps(self) -> bool:
+        """Whether the head reads maps of some branch."""
+        return any(reads.levels for reads in self.reads.values())
+
     def build(self, seed: int = 0, **options: Any) -> FusionHead:
         """Gives a head of one's own, perturbed, in eval mode; the same seed gives the same one."""
         set_seed(seed)
